@@ -1,0 +1,1 @@
+"""VPN-locked egress for containers."""

@@ -1,0 +1,169 @@
+"""What a look at the machine shows, and what is kept of it. All frozen, all comparable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sidecar.core.killswitch import Uplink
+    from sidecar.core.model import Address, Interface, MacAddress, Network, PublicKey, Secret
+
+
+class LockStatus(Enum):
+    """The ruleset in the kernel, held against the policy that should be in force."""
+
+    INTACT = "intact"
+    CHANGED = "changed"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class LockSight:
+    """A read-back of the ruleset.
+
+    Attributes:
+        difference: for CHANGED what differs, for UNREADABLE why, in words; empty when INTACT.
+        blocked: packets that the final drops caught since the namespace began, by hook ("egress eth0").
+    """
+
+    status: LockStatus
+    difference: str = ""
+    blocked: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSight:
+    """The one peer of the tunnel.
+
+    Attributes:
+        endpoint_address: None before the peer has one; WireGuard's roaming may move it.
+        latest_handshake_age_s: None before the first handshake.
+    """
+
+    public_key: PublicKey
+    endpoint_address: Address | None
+    endpoint_port: int | None
+    allowed_ips: tuple[Network, ...]
+    rx_bytes: int
+    tx_bytes: int
+    latest_handshake_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSight:
+    """The tunnel as a network device. `up` is the administrative state."""
+
+    up: bool
+    mtu_bytes: int
+    addresses: tuple[Interface, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WireGuardSight:
+    """The tunnel as wg(8) shows it.
+
+    Attributes:
+        private_key: None where none is set.
+        fwmark: 0 where none is set.
+        peer: None where the device has no peer, or more than one (which is never ours).
+    """
+
+    private_key: Secret | None
+    listen_port: int
+    fwmark: int = field(repr=False)
+    peer: PeerSight | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSight:
+    """The tunnel device, both sides of it."""
+
+    link: LinkSight
+    wireguard: WireGuardSight
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One unicast route of the main table, other than those that the kernel makes for an address.
+
+    Attributes:
+        gateway: None where the destination is on-link.
+    """
+
+    destination: Network
+    device: str
+    gateway: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """One look at everything, taken in one go.
+
+    Attributes:
+        tunnel: None where the device does not exist.
+        watched: uplinks whose tap is alive, as the tap's own thread says.
+        nameservers: what resolv.conf lists.
+        unknown: what could not be looked at, in words; the fields concerned then hold nothing and count as UNKNOWN.
+    """
+
+    uplinks: tuple[Uplink, ...]
+    tunnel: TunnelSight | None
+    lock: LockSight
+    routes: tuple[Route, ...]
+    watched: frozenset[str]
+    nameservers: tuple[Address, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame that left by an uplink and that the kernel's filter did not recognise as the permitted flow.
+
+    Attributes:
+        ether_type: None for 802.3 frames (a length stands in its place).
+        source_address: of the IP header or the ARP sender; None where the frame has none.
+        protocol: IP protocol number; None where the frame is not IP.
+        arp_operation: None where the frame is not ARP; 0 where it is ARP of an odd shape.
+        summary: one line for people, such as "IPv4 10.0.0.2:5 > 203.0.113.9:53 UDP, 42 bytes".
+    """
+
+    device: str
+    source_mac: MacAddress
+    destination_mac: MacAddress
+    ether_type: int | None
+    source_address: Address | None
+    destination_address: Address | None
+    protocol: int | None
+    source_port: int | None
+    destination_port: int | None
+    arp_operation: int | None
+    length_bytes: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """Why everything is halted, kept until an operator unlocks."""
+
+    reason: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """What must survive every restart.
+
+    Attributes:
+        active: name of the endpoint in use; None before the first.
+        list_digest: `Plan.digest` at the time of writing; empty before the first plan.
+        latch: None when nothing is halted.
+        gateways: next hop by uplink device, for a namespace whose default route we removed ourselves.
+    """
+
+    active: str | None
+    list_digest: str
+    bad_cycles: int
+    latch: Latch | None
+    gateways: tuple[tuple[str, Address], ...] = ()
