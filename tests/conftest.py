@@ -1,0 +1,32 @@
+"""What every layer shares: the `netns` mark, and a world of namespaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.netns.world import World, missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NETNS_TESTS = Path(__file__).parent / "netns"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` deselects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lives in tests/netns, and skip what bears the mark where namespaces cannot be made."""
+    reason = missing()
+    for item in items:
+        if item.path.is_relative_to(NETNS_TESTS):
+            item.add_marker(pytest.mark.netns)
+        if reason and item.get_closest_marker("netns"):
+            item.add_marker(pytest.mark.skip(reason=f"netns tests skipped: {reason}"))
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as made:
+        yield made
