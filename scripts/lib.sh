@@ -81,3 +81,6 @@ only_one() {
     exec 9>"$RUN_DIR/$1.lock"
     flock -w 600 9 || fail "another run of scripts/$1 has not finished in 10 minutes" "wait for it, or end it"
 }
+
+# has_endpoints: the user has put endpoints of their own in place; without any, the stack runs on mock peers.
+has_endpoints() { compgen -G "$ROOT_DIR/endpoints/*.conf" >/dev/null; }
