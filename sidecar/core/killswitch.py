@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
+from sidecar.core.model import MacAddress
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sidecar.core.model import Address, Endpoint, Interface, MacAddress, Plan
+    from sidecar.core.model import Address, Endpoint, Interface, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,17 @@ def remember(seen: tuple[Uplink, ...], known: tuple[Uplink, ...]) -> tuple[Uplin
     """
     by_device = {uplink.device: uplink for uplink in known}
     return tuple(_recall(uplink, by_device.get(uplink.device)) for uplink in seen)
+
+
+def from_gateways(gateways: Iterable[tuple[str, Address]]) -> tuple[Uplink, ...]:
+    """Return uplinks of which only the gateways are known, for `remember` to draw on after a restart."""
+    by_device: dict[str, tuple[Address, ...]] = {}
+    for device, gateway in gateways:
+        by_device[device] = (*by_device.get(device, ()), gateway)
+    return tuple(
+        Uplink(device, 0, MacAddress(""), (), known, {}, carrier=False, mtu_bytes=0)
+        for device, known in sorted(by_device.items())
+    )
 
 
 def _recall(seen: Uplink, known: Uplink | None) -> Uplink:

@@ -66,6 +66,13 @@ class EffectFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Replanned:
+    """The plan had a fault and has none now. The same list of endpoints keeps its place in it."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Converged:
     """An operator accepts the plan that is now in force and wants its first endpoint."""
 
@@ -91,7 +98,9 @@ class UnlockRequested:
     survey: Survey
 
 
-Observation = Started | Surveyed | Probed | FrameSeen | EffectFailed | Converged | SwitchRequested | UnlockRequested
+Observation = (
+    Started | Surveyed | Probed | FrameSeen | EffectFailed | Replanned | Converged | SwitchRequested | UnlockRequested
+)
 
 
 # --- effects --------------------------------------------------------------------------------------------------------
