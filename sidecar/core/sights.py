@@ -126,6 +126,10 @@ class Frame:
         source_address: of the IP header or the ARP sender; None where the frame has none.
         protocol: IP protocol number; None where the frame is not IP.
         arp_operation: None where the frame is not ARP; 0 where it is ARP of an odd shape.
+        arp_sender_mac: None where the frame is not ARP, or ARP of an odd shape; so is `arp_target_mac`.
+        icmpv6_type: None where the frame is not ICMPv6.
+        hop_limit: IPv6 only; neighbour discovery that crossed no router has 255.
+        nd_target: whom a neighbour solicitation or advertisement is about; None for everything else.
         summary: one line for people, such as "IPv4 10.0.0.2:5 > 203.0.113.9:53 UDP, 42 bytes".
     """
 
@@ -141,6 +145,11 @@ class Frame:
     arp_operation: int | None
     length_bytes: int
     summary: str
+    arp_sender_mac: MacAddress | None = None
+    arp_target_mac: MacAddress | None = None
+    icmpv6_type: int | None = None
+    hop_limit: int | None = None
+    nd_target: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
