@@ -3,6 +3,8 @@
 Its words come from the environment, since only scripts/test knows why a layer cannot run.
 """
 
+# ruff: noqa: INP001 - found by its path: scripts/ is no package
+
 from __future__ import annotations
 
 import os

@@ -3,6 +3,8 @@
 Stand-alone, standard library only: it runs when nothing else could be set up.
 """
 
+# ruff: noqa: INP001 - run by its path: the image's file, not a package's
+
 from __future__ import annotations
 
 import fcntl
@@ -40,7 +42,7 @@ def main() -> int:
                 set_down(control, name)
             except OSError as error:
                 failures += 1
-                print(f"sidecar: link {name} stays up: {error}", file=sys.stderr)
+                sys.stderr.write(f"sidecar: link {name} stays up: {error}\n")
     return failures
 
 
