@@ -1,0 +1,1 @@
+"""Tests against real containers: two mock WireGuard peers, the sidecar, workloads."""

@@ -1,0 +1,1 @@
+"""Mock WireGuard peers: see `__main__`."""
