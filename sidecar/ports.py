@@ -194,8 +194,28 @@ class StatusBoard(Protocol):
 class Configuration(Protocol):
     """Files and environment. Raises `ConfigError`."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the last `load` found and does not honour, a sentence each with file and line."""
+
     def load(self) -> Plan:
         """Read and validate everything; all or nothing."""
 
     def fingerprint(self) -> str:
         """A word that changes when any file that `load` reads does. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """Every edge to the outside that an effect or a survey can need."""
+
+    lock: Lock
+    links: Links
+    tunnel: Tunnel
+    capture: Capture
+    evidence: Evidence
+    prober: Prober
+    resolver: Resolver
+    state_store: StateStore
+    workloads: Workloads
+    events: EventLog

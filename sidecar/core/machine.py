@@ -289,17 +289,17 @@ def _requested_move(state: State, observation: Converged | SwitchRequested, plan
     name = observation.name if isinstance(observation, SwitchRequested) else None
     refusal = moves.refusal(state, plan, name)
     if refusal is not None:
-        return Step(state, (Reply(observation.request, accepted=False, text=refusal),))
+        return Step(state, (Reply(accepted=False, text=refusal),))
     index = (plan.index_of(name) if name is not None else None) or 0
     why = "an operator's switch" if name is not None else "an operator's converge"
-    reply = Reply(observation.request, accepted=True, text=f"now on {plan.endpoints[index].name}")
+    reply = Reply(accepted=True, text=f"now on {plan.endpoints[index].name}")
     return _move_to(Step(replace(state, laps=0)), index, observation.at_s, plan, why).then(reply)
 
 
 def _unlock_requested(state: State, observation: UnlockRequested) -> Step:
     refusal = moves.unlock_refusal(state, observation.survey)
     if refusal is not None:
-        return Step(state, (Reply(observation.request, accepted=False, text=refusal),))
+        return Step(state, (Reply(accepted=False, text=refusal),))
     state = replace(state, latch=None, frames_leaked=0, last_cycle_at_s=None, baseline=None)
     state = replace(state, policy=None, saved=state.persisted())
-    return Step(state, moves.unlock(state, observation.request))
+    return Step(state, moves.unlock(state))

@@ -77,7 +77,6 @@ class Converged:
     """An operator accepts the plan that is now in force and wants its first endpoint."""
 
     at_s: float
-    request: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,6 @@ class SwitchRequested:
     """An operator wants the endpoint called `name`."""
 
     at_s: float
-    request: int
     name: str
 
 
@@ -94,7 +92,6 @@ class UnlockRequested:
     """An operator says that the cause of the halt is gone; `survey` was taken for this very question."""
 
     at_s: float
-    request: int
     survey: Survey
 
 
@@ -231,9 +228,8 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to an operator's request."""
+    """The answer to the operator's request that this step handles."""
 
-    request: int
     accepted: bool
     text: str
 

@@ -63,7 +63,7 @@ def failover(state: State, plan: Plan, text: str) -> tuple[Effect, ...]:
     return (ApplyPolicy(policy), SaveState(state.persisted()), *reconfigure(state, plan), announce)
 
 
-def unlock(state: State, request: int) -> tuple[Effect, ...]:
+def unlock(state: State) -> tuple[Effect, ...]:
     """Return the effects of an unlock: still sealed, the latch taken off the disk, the links up; more follows."""
     devices = tuple(uplink.device for uplink in state.uplinks)
     text = "unlocked: the tunnel is being made anew"
@@ -72,7 +72,7 @@ def unlock(state: State, request: int) -> tuple[Effect, ...]:
         SaveState(state.persisted()),
         RaiseUplinks(devices),
         Announce("unlocked", text, Severity.WARNING),
-        Reply(request, accepted=True, text=text),
+        Reply(accepted=True, text=text),
     )
 
 

@@ -1,0 +1,229 @@
+"""The loop: wait for a message or the tick, look, step, carry out, tell.
+
+One thread decides and acts; everybody else only puts messages into the inbox. A leak, a foreign change or an operator
+wakes the loop at once and never waits for the tick.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from sidecar import survey
+from sidecar.core import machine, report
+from sidecar.core.killswitch import sealed
+from sidecar.core.messages import (
+    Announce,
+    ApplyPolicy,
+    Converged,
+    Effect,
+    EffectFailed,
+    HardStop,
+    Observation,
+    Replanned,
+    Reply,
+    Severity,
+    Started,
+    Surveyed,
+    SwitchRequested,
+    UnlockRequested,
+)
+from sidecar.core.sights import Latch
+from sidecar.core.state import State
+from sidecar.errors import EXIT_SOFTWARE, EXIT_TEMPFAIL, Bug, ConfigError, ControlError
+from sidecar.executor import Executor
+from sidecar.inbox import Answer, Ask, Crashed, Inbox, Stop, Wake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sidecar.core.model import Plan
+    from sidecar.planner import Planner
+    from sidecar.ports import Drivers, StatusBoard
+
+RECHECK_S = 0.2
+"""After a policy that could not be applied the machine is looked at again this soon, not only at the next tick."""
+
+
+class Watchdog:
+    """Runs the machine against the drivers until it is told to stop.
+
+    Args:
+        drivers: the edges.
+        planner: the plan in force.
+        status: the board that the health check reads.
+        inbox: where everybody else's messages arrive.
+        clock: seconds that go on during a suspend and never jump (CLOCK_BOOTTIME).
+    """
+
+    def __init__(
+        self, drivers: Drivers, planner: Planner, status: StatusBoard, inbox: Inbox, clock: Callable[[], float]
+    ) -> None:
+        self._drivers = drivers
+        self._planner = planner
+        self._status = status
+        self._inbox = inbox
+        self._clock = clock
+        self._executor = Executor(
+            drivers, clock, inbox.post, self._keep_reply, lambda error: inbox.post(Crashed(error))
+        )
+        self._state = State()
+        self._tick_at_s = 0.0
+        self._reply: Reply | None = None
+        self._status_failure = ""
+
+    def run(self) -> int:
+        """Run until `Stop`; return the exit code. The lock stays in force in every case."""
+        try:
+            self._begin()
+            while self._turn():
+                self._publish()
+        except Exception as error:  # noqa: BLE001 - the one net under everything: seal first, ask later
+            return self._fall(error)
+        finally:
+            self._executor.close()
+        return 0
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        self._planner.begin()
+        loaded = self._drivers.state_store.load()
+        self._step(Started(self._clock(), loaded.persisted, loaded.damage))
+        self._tick_at_s = self._clock()
+
+    def _turn(self) -> bool:
+        """Handle one message, or the tick; return whether to go on."""
+        match message := self._inbox.take(self._tick_at_s - self._clock()):
+            case None:
+                self._tick()
+            case Wake():
+                self._look(is_cycle=False)
+            case Ask():
+                message.answer.set_result(self._answer(message))
+            case Crashed():
+                raise Bug(f"a thread of ours ended: {message.error!r}") from message.error
+            case Stop():
+                return False
+            case _:
+                self._step(message)
+        return True
+
+    def _tick(self) -> None:
+        self._tick_at_s = self._clock() + self._plan.timing.cycle_s
+        if self._planner.reconsider():
+            self._step(Replanned(self._clock()))
+        self._look(is_cycle=True)
+
+    def _look(self, *, is_cycle: bool) -> None:
+        seen = survey.take(self._drivers, self._state, self._plan)
+        self._step(Surveyed(self._clock(), seen, is_cycle))
+
+    def _step(self, observation: Observation) -> None:
+        done = machine.step(self._state, observation, self._plan)
+        self._state = done.state
+        self._carry_out(done.effects)
+
+    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
+        for position, effect in enumerate(effects):
+            failed = self._executor.execute(effect)
+            if failed is None:
+                continue
+            self._step(failed)
+            if isinstance(effect, ApplyPolicy):
+                self._abandon(effects[position + 1 :], failed)
+                return
+
+    def _abandon(self, effects: tuple[Effect, ...], failed: EffectFailed) -> None:
+        """Leave the rest of a move undone, because its lock could not be applied; look again soon."""
+        self._tick_at_s = min(self._tick_at_s, self._clock() + RECHECK_S)
+        for effect in effects:
+            if isinstance(effect, Reply):
+                self._keep_reply(replace(effect, accepted=False, text=f"not done: {failed.error}"))
+
+    @property
+    def _plan(self) -> Plan:
+        return self._planner.plan
+
+    # --- operators --------------------------------------------------------------------------------------------------
+
+    def _answer(self, ask: Ask) -> Answer:
+        now_s = self._clock()
+        match ask.command:
+            case "converge":
+                return self._converge()
+            case "switch":
+                return self._request(SwitchRequested(now_s, ask.name or ""))
+            case "unlock":
+                return self._request(UnlockRequested(now_s, survey.take(self._drivers, self._state, self._plan)))
+            case "status":
+                text = report.sentence(self._state, self._plan, now_s)
+                return Answer(accepted=True, text=text, data=self._document())
+            case "killswitch":
+                return self._killswitch()
+            case _:
+                return Answer(accepted=False, text=f"unknown command {ask.command!r}", exit_code=EXIT_TEMPFAIL)
+
+    def _converge(self) -> Answer:
+        """Take up the configuration as it is on disk now, whole or not at all."""
+        before = self._plan
+        try:
+            self._planner.plan = self._planner.read()
+        except ConfigError as error:
+            return Answer(accepted=False, text=str(error), exit_code=error.exit_code)
+        answer = self._request(Converged(self._clock()))
+        if not answer.accepted:
+            self._planner.plan = before
+        return answer
+
+    def _request(self, observation: Converged | SwitchRequested | UnlockRequested) -> Answer:
+        self._reply = None
+        self._step(observation)
+        self._tick_at_s = self._clock()
+        reply = self._reply
+        if reply is None:
+            raise Bug(f"{type(observation).__name__} was not answered")
+        return Answer(reply.accepted, reply.text, 0 if reply.accepted else EXIT_TEMPFAIL)
+
+    def _keep_reply(self, reply: Reply) -> None:
+        self._reply = reply
+
+    def _killswitch(self) -> Answer:
+        sight = self._drivers.lock.inspect(self._state.policy or sealed(()))
+        data = {
+            "listing": self._drivers.lock.listing(),
+            "status": sight.status.value,
+            "difference": sight.difference,
+            "blocked": [list(row) for row in sight.blocked],
+        }
+        return Answer(accepted=True, text=f"the ruleset in force is {sight.status.value}", data=data)
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _document(self) -> dict[str, object]:
+        surroundings = report.Surroundings(self._drivers.tunnel.kind, self._planner.warnings, os.getpid())
+        return report.document(self._state, self._plan, self._clock(), surroundings)
+
+    def _publish(self) -> None:
+        """Tell the health check. Where that fails, its heartbeat goes stale, which it reads as unhealthy."""
+        try:
+            self._status.publish(self._document())
+        except ControlError as error:
+            if str(error) != self._status_failure:
+                self._drivers.events.append(Announce("status-lost", str(error), Severity.ERROR))
+            self._status_failure = str(error)
+
+    def _fall(self, error: Exception) -> int:
+        """Seal and latch after something that must not happen; the process ends, the container does not."""
+        logger.bind(kind="bug").opt(exception=error).error("the watchdog ends sealed: {}", error)
+        latch = Latch("the watchdog met a mistake of its own", repr(error))
+        persisted = replace(self._state.persisted(), latch=latch)
+        policy = sealed(uplink.device for uplink in self._state.uplinks)
+        failed = self._executor.execute(HardStop(policy, persisted, self._plan.on_leak))
+        self._drivers.events.append(Announce("halted", f"{latch.reason}: {latch.evidence}", Severity.ERROR))
+        if failed is not None:
+            self._drivers.events.append(Announce("failed", failed.error, Severity.ERROR))
+        return EXIT_SOFTWARE
