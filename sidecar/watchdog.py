@@ -67,12 +67,10 @@ class Watchdog:
         self._status = status
         self._inbox = inbox
         self._clock = clock
-        self._executor = Executor(
-            drivers, clock, inbox.post, self._keep_reply, lambda error: inbox.post(Crashed(error))
-        )
+        self._replies: list[Reply] = []
+        self._executor = Executor(drivers, clock, inbox.post, self._replies.append, self._on_crash)
         self._state = State()
         self._tick_at_s = 0.0
-        self._reply: Reply | None = None
         self._status_failure = ""
 
     def run(self) -> int:
@@ -142,7 +140,10 @@ class Watchdog:
         self._tick_at_s = min(self._tick_at_s, self._clock() + RECHECK_S)
         for effect in effects:
             if isinstance(effect, Reply):
-                self._keep_reply(replace(effect, accepted=False, text=f"not done: {failed.error}"))
+                self._replies.append(replace(effect, accepted=False, text=f"not done: {failed.error}"))
+
+    def _on_crash(self, error: BaseException) -> None:
+        self._inbox.post(Crashed(error))
 
     @property
     def _plan(self) -> Plan:
@@ -180,16 +181,13 @@ class Watchdog:
         return answer
 
     def _request(self, observation: Converged | SwitchRequested | UnlockRequested) -> Answer:
-        self._reply = None
+        self._replies.clear()
         self._step(observation)
         self._tick_at_s = self._clock()
-        reply = self._reply
-        if reply is None:
+        if not self._replies:
             raise Bug(f"{type(observation).__name__} was not answered")
+        reply = self._replies[-1]
         return Answer(reply.accepted, reply.text, 0 if reply.accepted else EXIT_TEMPFAIL)
-
-    def _keep_reply(self, reply: Reply) -> None:
-        self._reply = reply
 
     def _killswitch(self) -> Answer:
         sight = self._drivers.lock.inspect(self._state.policy or sealed(()))
