@@ -1,1 +1,3 @@
 """VPN-locked egress for containers."""
+
+__version__ = "0.1.0"

@@ -19,7 +19,6 @@ from sidecar.errors import EXIT_CONFIG, EXIT_SOFTWARE, EXIT_TEMPFAIL
 if TYPE_CHECKING:
     import socket
 
-    from sidecar.core.sights import LockSight
     from sidecar.errors import SidecarError
 
 MAXIMUM_REQUEST_BYTES = 4 * 1024
@@ -50,12 +49,10 @@ class Request:
 
     Attributes:
         name: the endpoint's, for a switch; None for everything else.
-        dry_run: say what would be done, and do nothing.
     """
 
     command: Command
     name: str | None = None
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +86,6 @@ def malformed_request(error: Malformed) -> Response:
     return refusal(f'read a request: {error}\nsend one JSON line, such as {{"command": "status"}}', EXIT_CONFIG)
 
 
-def killswitch_response(listing: str, sight: LockSight) -> Response:
-    """Return the answer to `killswitch`: the ruleset in force, and how it stands to the intended one."""
-    data = {
-        "listing": listing,
-        "status": sight.status.value,
-        "difference": sight.difference,
-        "blocked": [list(row) for row in sight.blocked],
-    }
-    return Response(accepted=True, text=f"the ruleset in force is {sight.status.value}", data=data)
-
-
 def encode_request(request: Request) -> bytes:
     """Return the line for `request`.
 
@@ -109,8 +95,6 @@ def encode_request(request: Request) -> bytes:
     fields: dict[str, object] = {"command": request.command.value}
     if request.name is not None:
         fields["name"] = request.name
-    if request.dry_run:
-        fields["dry_run"] = True
     line = _line(fields)
     if len(line) > MAXIMUM_REQUEST_BYTES:
         raise Malformed(f"a request of {len(line)} bytes; at most {MAXIMUM_REQUEST_BYTES} are read")
@@ -124,11 +108,10 @@ def decode_request(line: bytes) -> Request:
         Malformed: with what is wrong with it.
     """
     fields = _object(line)
-    unknown = sorted(set(fields) - {"command", "name", "dry_run"})
+    unknown = sorted(set(fields) - {"command", "name"})
     if unknown:
         raise Malformed(f"unknown field {unknown[0]!r}")
     name = fields.get("name")
-    dry_run = fields.get("dry_run", False)
     try:
         command = Command(fields.get("command"))
     except ValueError:
@@ -136,11 +119,9 @@ def decode_request(line: bytes) -> Request:
         raise Malformed(f"unknown command {fields.get('command')!r}; known are {known}") from None
     if name is not None and not isinstance(name, str):
         raise Malformed(f"the name is {name!r}, not a string")
-    if not isinstance(dry_run, bool):
-        raise Malformed(f"dry_run is {dry_run!r}, not true or false")
     if (command is Command.SWITCH) != (name is not None):
         raise Malformed("a switch has the name of an endpoint, and nothing else has one")
-    return Request(command, name, dry_run)
+    return Request(command, name)
 
 
 def encode_response(response: Response) -> bytes:

@@ -14,7 +14,6 @@ from loguru import logger
 from sidecar.drivers.control.paths import FILE_MODE, prepare_directory
 from sidecar.drivers.control.protocol import (
     MAXIMUM_REQUEST_BYTES,
-    Command,
     Malformed,
     Request,
     Response,
@@ -50,16 +49,11 @@ class ControlServer:
         handle: called with each request, from several threads at once; it bounds its own time. A `SidecarError` from it
             is answered as such; anything else is a bug, ends that thread by `threading.excepthook`, and the client sees
             the connection close. Neither ends the server.
-        dry_runs: the commands whose `dry_run` is honoured by `handle`; others are refused before it is called, so
-            that no dry run is ever taken for the real thing.
     """
 
-    def __init__(
-        self, path: Path, handle: Callable[[Request], Response], dry_runs: frozenset[Command] = frozenset()
-    ) -> None:
+    def __init__(self, path: Path, handle: Callable[[Request], Response]) -> None:
         self._path = path
         self._handle = handle
-        self._dry_runs = dry_runs
         self._closing = threading.Event()
         self._places = threading.BoundedSemaphore(MAXIMUM_CONNECTIONS)
         self._listener = _listen(path)
@@ -120,8 +114,6 @@ class ControlServer:
         except OSError as error:
             logger.debug("control: a client left: {}", error.strerror)
             return None
-        if request.dry_run and request.command not in self._dry_runs:
-            return refusal(f"there is no dry run of {request.command.value}; nothing was done")
         try:
             return self._handle(request)
         except SidecarError as error:
