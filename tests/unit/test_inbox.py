@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import threading
-
-import pytest
+from typing import TYPE_CHECKING
 
 from sidecar.errors import EXIT_TEMPFAIL
 from sidecar.inbox import Answer, Ask, Inbox, Stop, Wake
+
+if TYPE_CHECKING:
+    import pytest
 
 DEADLINE_S = 5.0
 
