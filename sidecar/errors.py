@@ -47,9 +47,23 @@ class SidecarError(Exception):
 
 
 class ConfigError(SidecarError):
-    """The configuration cannot be used; nothing of it was applied."""
+    """The configuration cannot be used; nothing of it was applied.
+
+    Attributes:
+        also: further mistakes that the same reading found, each whole; `every` has them all.
+    """
 
     exit_code = EXIT_CONFIG
+    also: tuple[ConfigError, ...] = ()
+
+    @property
+    def every(self) -> tuple[ConfigError, ...]:
+        """This mistake and the further ones, in the order in which they were found."""
+        return (self, *self.also)
+
+    def __str__(self) -> str:
+        more = f" (and {len(self.also)} more: `sidecar check` lists them)" if self.also else ""
+        return super().__str__() + more
 
 
 class RequestRefused(SidecarError):  # noqa: N818 - a refusal is an answer, not a malfunction

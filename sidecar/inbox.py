@@ -93,3 +93,25 @@ class Inbox:
         if isinstance(message, Wake):
             self._wake_waits = False  # before the look, so that a change during the look wakes once more
         return message
+
+
+class Pace:
+    """Lets a burst of wakes through at once, and a storm at a bounded rate.
+
+    A fault that cannot be mended makes the kernel notify us of each attempt: without this the loop would chase itself.
+    """
+
+    def __init__(self, burst: int = 20, per_s: float = 5.0) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._left = float(burst)
+        self._at_s = 0.0
+
+    def allows(self, now_s: float) -> bool:
+        """Whether one more look may be taken now."""
+        self._left = min(self._burst, self._left + (now_s - self._at_s) * self._per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -6,6 +6,7 @@ wakes the loop at once and never waits for the tick.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ from sidecar.core.sights import Latch
 from sidecar.core.state import State
 from sidecar.errors import EXIT_SOFTWARE, EXIT_TEMPFAIL, Bug, ConfigError, ControlError
 from sidecar.executor import Executor
-from sidecar.inbox import Answer, Ask, Crashed, Inbox, Stop, Wake
+from sidecar.inbox import Answer, Ask, Crashed, Inbox, Pace, Stop, Wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from sidecar.ports import Drivers, StatusBoard
 
 RECHECK_S = 0.2
-"""After a policy that could not be applied the machine is looked at again this soon, not only at the next tick."""
+"""After a policy that could not be applied, or in a storm of changes, the next look comes this soon."""
 
 
 class Watchdog:
@@ -71,6 +72,8 @@ class Watchdog:
         self._executor = Executor(drivers, clock, inbox.post, self._replies.append, self._on_crash)
         self._state = State()
         self._tick_at_s = 0.0
+        self._recheck_at_s = math.inf
+        self._pace = Pace()
         self._status_failure = ""
 
     def run(self) -> int:
@@ -94,12 +97,15 @@ class Watchdog:
         self._tick_at_s = self._clock()
 
     def _turn(self) -> bool:
-        """Handle one message, or the tick; return whether to go on."""
-        match message := self._inbox.take(self._tick_at_s - self._clock()):
+        """Handle one message, or what is due; return whether to go on."""
+        now_s = self._clock()
+        match message := self._inbox.take(min(self._tick_at_s, self._recheck_at_s) - now_s):
             case None:
-                self._tick()
-            case Wake():
+                self._due()
+            case Wake() if self._pace.allows(now_s):
                 self._look(is_cycle=False)
+            case Wake():
+                self._recheck_at_s = min(self._recheck_at_s, now_s + RECHECK_S)
             case Ask():
                 message.answer.set_result(self._answer(message))
             case Crashed():
@@ -110,11 +116,14 @@ class Watchdog:
                 self._step(message)
         return True
 
-    def _tick(self) -> None:
-        self._tick_at_s = self._clock() + self._plan.timing.cycle_s
-        if self._planner.reconsider():
-            self._step(Replanned(self._clock()))
-        self._look(is_cycle=True)
+    def _due(self) -> None:
+        is_cycle = self._clock() >= self._tick_at_s
+        if is_cycle:
+            self._tick_at_s = self._clock() + self._plan.timing.cycle_s
+            if self._planner.reconsider():
+                self._step(Replanned(self._clock()))
+        self._recheck_at_s = math.inf
+        self._look(is_cycle=is_cycle)
 
     def _look(self, *, is_cycle: bool) -> None:
         seen = survey.take(self._drivers, self._state, self._plan)
@@ -137,7 +146,7 @@ class Watchdog:
 
     def _abandon(self, effects: tuple[Effect, ...], failed: EffectFailed) -> None:
         """Leave the rest of a move undone, because its lock could not be applied; look again soon."""
-        self._tick_at_s = min(self._tick_at_s, self._clock() + RECHECK_S)
+        self._recheck_at_s = self._clock() + RECHECK_S
         for effect in effects:
             if isinstance(effect, Reply):
                 self._replies.append(replace(effect, accepted=False, text=f"not done: {failed.error}"))
@@ -183,10 +192,11 @@ class Watchdog:
     def _request(self, observation: Converged | SwitchRequested | UnlockRequested) -> Answer:
         self._replies.clear()
         self._step(observation)
-        self._tick_at_s = self._clock()
         if not self._replies:
             raise Bug(f"{type(observation).__name__} was not answered")
         reply = self._replies[-1]
+        if reply.accepted:
+            self._tick_at_s = self._clock()
         return Answer(reply.accepted, reply.text, 0 if reply.accepted else EXIT_TEMPFAIL)
 
     def _killswitch(self) -> Answer:

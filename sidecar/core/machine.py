@@ -107,6 +107,8 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     """Look at everything: the lock first, then the tap, then our own faults, and health once a cycle."""
     survey = observation.survey
     state = replace(state, lock=survey.lock, unknown=survey.unknown)
+    if observation.is_cycle:
+        state = replace(state, failures=(), earlier_failures=state.failures)
     if survey.unknown:
         return _lock(state, state.policy)
     uplinks = killswitch.remember(survey.uplinks, state.uplinks)
@@ -126,7 +128,7 @@ def _save(done: Step) -> Step:
     """Write the state when it changed. A failed write has cleared `saved`, so it is tried again at the next look."""
     state, kept = done.state, done.state.persisted()
     if state.saved == kept:
-        return done.with_state(replace(state, save_failure=None))
+        return done
     return done.with_state(replace(state, saved=kept)).then(SaveState(kept))
 
 
@@ -267,19 +269,19 @@ def _halt(state: State, plan: Plan, reason: str, evidence: str) -> Step:
 
 
 def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
-    said = Announce("failed", observation.error, Severity.ERROR)
-    if isinstance(observation.effect, SaveState | HardStop):
-        state = replace(state, saved=None)
-    if isinstance(observation.effect, SaveState):
-        fresh = observation.error != state.save_failure
-        return Step(replace(state, save_failure=observation.error), (said,) if fresh else ())
-    if not isinstance(observation.effect, ApplyPolicy):
-        return Step(state, (said,))
+    effect, error = observation.effect, observation.error
+    known = error in state.failures + state.earlier_failures
+    state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
+    done = Step(state, () if known else (Announce("failed", error, Severity.ERROR),))
+    if isinstance(effect, SaveState | HardStop):
+        return done.with_state(replace(state, saved=None))
+    if not isinstance(effect, ApplyPolicy):
+        return done
     state = replace(state, policy=state.previous_policy, lock_failures=state.lock_failures + 1)
     gone = state.lock.status is LockStatus.CHANGED and state.lock_failures >= LOCK_FAILURES_TO_HALT
     if gone and state.latch is None:
-        return _halt(state, plan, "the lock is gone and cannot be restored", observation.error).then(said)
-    return Step(state, (said,))
+        return _halt(state, plan, "the lock is gone and cannot be restored", error).then(*done.effects)
+    return done.with_state(state)
 
 
 # --- an operator's requests -----------------------------------------------------------------------------------------

@@ -81,8 +81,7 @@ def unhealthy_reasons(state: State, plan: Plan, at_s: float) -> tuple[str, ...]:
     reasons += [f"no live tap on {device}: a leak there would go unseen" for device in state.blind]
     reasons += state.faults
     reasons += [state.excuse] if state.excuse and state.excuse not in reasons else []
-    if state.save_failure is not None:
-        reasons.append(f"the state is not saved, so a restart may forget the endpoint: {state.save_failure}")
+    reasons += state.failures or state.earlier_failures
     return (*dict.fromkeys(reasons), *_tunnel_reasons(state, plan, at_s))
 
 

@@ -86,7 +86,7 @@ class State:
         unknown: what the last look could not see.
         blind: uplinks with a carrier and without a live tap.
         saved: what the state file holds; None if not known.
-        save_failure: why the last save failed; None when it worked.
+        failures: what failed since the last regular look, in the drivers' words; `earlier_failures` in the cycle before.
         laps: with `wrap`, how often the list was begun anew.
         note: how we came to be on this endpoint, for people.
     """
@@ -113,7 +113,8 @@ class State:
     blind: tuple[str, ...] = ()
     frames_leaked: int = 0
     saved: Persisted | None = None
-    save_failure: str | None = None
+    failures: tuple[str, ...] = ()
+    earlier_failures: tuple[str, ...] = ()
     laps: int = 0
     active_since_s: float = 0.0
     note: str = ""

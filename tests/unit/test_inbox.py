@@ -4,7 +4,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sidecar.errors import EXIT_TEMPFAIL
-from sidecar.inbox import Answer, Ask, Inbox, Stop, Wake
+from sidecar.inbox import Answer, Ask, Inbox, Pace, Stop, Wake
 
 if TYPE_CHECKING:
     import pytest
@@ -54,3 +54,10 @@ def test_a_request_that_nobody_takes_is_refused_in_bounded_time(monkeypatch: pyt
     answer = Inbox().ask("converge")
     assert not answer.accepted
     assert answer.exit_code == EXIT_TEMPFAIL
+
+
+def test_a_storm_of_changes_is_bounded_and_a_burst_is_not() -> None:
+    pace = Pace(burst=3, per_s=2.0)
+    assert [pace.allows(100.0) for _ in range(5)] == [True, True, True, False, False]
+    assert pace.allows(100.5)
+    assert not pace.allows(100.5)
