@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         "/announce": "announce",
     }
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         url = urlsplit(self.path)
         route = self.routes.get(url.path)
         if route is None:
