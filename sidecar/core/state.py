@@ -86,7 +86,7 @@ class State:
         unknown: what the last look could not see.
         blind: uplinks with a carrier and without a live tap.
         saved: what the state file holds; None if not known.
-        failures: what failed since the last regular look, in the drivers' words; `earlier_failures` in the cycle before.
+        failures: what failed since the last regular look, in words; `earlier_failures`: in the cycle before.
         laps: with `wrap`, how often the list was begun anew.
         note: how we came to be on this endpoint, for people.
     """
