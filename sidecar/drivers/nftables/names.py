@@ -1,0 +1,44 @@
+"""Device names in the two places where nft wants them: as part of an identifier, and as a quoted string."""
+
+from __future__ import annotations
+
+from sidecar.errors import LockError
+
+_UNQUOTABLE = frozenset('"*\\')
+
+
+def identifier(device: str) -> str:
+    """Return `device` as part of an nft identifier; two devices never share one.
+
+    The kernel allows every character but "/", ":" and white space in a name; nft allows few in an identifier. What is
+    not a letter or a digit becomes "_" and its two hexadecimal digits, the underscore too.
+
+    Raises:
+        LockError: the name cannot be written in nft at all.
+    """
+    _require_quotable(device)
+    return "".join(letter if letter.isalnum() else f"_{ord(letter):02x}" for letter in device)
+
+
+def quoted(device: str) -> str:
+    """Return `device` as an nft string that matches this one device.
+
+    A trailing "*" would match every name that begins so, and nft has no escape for a quotation mark: such a device is
+    refused, so that a permit is never wider than it reads.
+
+    Raises:
+        LockError: the name cannot be written in nft.
+
+    Source: nft(8), "ifname" data type.
+    """
+    _require_quotable(device)
+    return f'"{device}"'
+
+
+def _require_quotable(device: str) -> None:
+    if not device or not device.isascii() or not device.isprintable() or _UNQUOTABLE & set(device):
+        raise LockError(
+            attempted=f"write rules for the device {device!r}",
+            got="nft has no way to write this name exactly",
+            remedy="rename the device with letters, digits, dots and dashes only",
+        )
