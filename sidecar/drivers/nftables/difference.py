@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sidecar.drivers.nftables.listing import without_marks
+from sidecar.drivers.nftables.flows import LISTEN_PORTS
+from sidecar.drivers.nftables.listing import ELIDED, without_marks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from sidecar.drivers.nftables.listing import Block, Table
 
+_ELEMENTS = re.compile(r"elements = \{.*")
 _ITEMS_SHOWN = 6
 _LONGEST_LINE = 160
 
@@ -54,7 +57,8 @@ def _in_block(
     elif found is None:
         yield f"missing: {place}"
     else:
-        yield from _in_lines(place, wanted, found)
+        for item in _in_lines(place, wanted, found):
+            yield _ELEMENTS.sub(f"elements = {{ {ELIDED} }}", item) if block.name == LISTEN_PORTS else item
 
 
 def _in_lines(place: str, wanted: tuple[str, ...], found: tuple[str, ...]) -> Iterator[str]:

@@ -11,8 +11,10 @@ from sidecar.errors import LockError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+ELIDED = "…"
 _BLOCK_HEAD = re.compile(r"\t(?P<kind>[a-z]+(?: [a-z]+)?) (?P<name>\S+) \{(?: #.*)?")
 _COUNT = re.compile(r"packets (?P<packets>\d+) bytes (?P<bytes>\d+)")
+_PORTS = re.compile(r"(?P<head>set listen_ports \{\n[^}]*?elements = \{)[^}]*\}")
 _MARK = re.compile(r"\bmark (?P<operator>[!<>=]* ?)(?:0x[0-9a-fA-F]+|\d+)")
 
 
@@ -55,13 +57,14 @@ def tables(listing: str, name: str) -> dict[str, Table]:
 
 
 def redacted(listing: str, name: str) -> str:
-    """Return the text of the tables called `name` as nft printed it, without marks."""
-    return "".join(without_marks("\n".join(lines) + "\n") for _, lines in _sections(listing, name))
+    """Return the text of the tables called `name` as nft printed it, without marks and our source ports."""
+    texts = ("\n".join(lines) + "\n" for _, lines in _sections(listing, name))
+    return "".join(_PORTS.sub(rf"\g<head> {ELIDED} }}", without_marks(text)) for text in texts)
 
 
 def without_marks(text: str) -> str:
     """Return `text` with every number that a packet mark is compared with left out. `meta mark set 0` stays."""
-    return _MARK.sub(r"mark \g<operator>…", text)
+    return _MARK.sub(rf"mark \g<operator>{ELIDED}", text)
 
 
 def _sections(listing: str, name: str) -> Iterator[tuple[str, list[str]]]:

@@ -1,0 +1,82 @@
+"""The frames, held against the same frames as scapy builds them: a second hand for every field and checksum."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
+from scapy.layers.l2 import ARP, Ether
+
+from sidecar.core.killswitch import Resolution
+from sidecar.core.model import MacAddress
+from sidecar.drivers.nftables.frames import resolution_frames
+from tests.policies import resolution
+
+if TYPE_CHECKING:
+    from scapy.packet import Packet
+
+OWN, NEXT_HOP = "02:00:00:00:00:02", "02:00:00:00:00:01"
+
+
+def frames(permit: Resolution) -> list[bytes]:
+    return [exact.frame for exact in resolution_frames(permit)]
+
+
+def arp(to: str, **fields: str | int) -> bytes:
+    return bytes(Ether(dst=to, src=OWN) / ARP(hwsrc=OWN, psrc="10.77.0.2", pdst="10.77.0.1", **fields))
+
+
+def discovery(to: str, destination: str, *message: Packet) -> bytes:
+    packet = Ether(dst=to, src=OWN) / IPv6(src="2001:db8::2", dst=destination, hlim=255)
+    for layer in message:
+        packet = packet / layer
+    return bytes(packet)
+
+
+def test_an_unknown_ipv4_next_hop_may_be_asked_for_by_broadcast_only() -> None:
+    asked = frames(resolution("10.77.0.1", source="10.77.0.2", mac=None))
+    assert asked == [arp("ff:ff:ff:ff:ff:ff", op=1, hwdst="00:00:00:00:00:00")]
+
+
+def test_a_known_ipv4_next_hop_may_also_be_probed_and_answered() -> None:
+    assert frames(resolution("10.77.0.1", source="10.77.0.2", mac=NEXT_HOP)) == [
+        arp("ff:ff:ff:ff:ff:ff", op=1, hwdst="00:00:00:00:00:00"),
+        arp(NEXT_HOP, op=1, hwdst="00:00:00:00:00:00"),
+        arp(NEXT_HOP, op=2, hwdst=NEXT_HOP),
+    ]
+
+
+def test_an_unknown_ipv6_next_hop_may_be_asked_for_by_its_multicast_group_only() -> None:
+    asked = frames(resolution("2001:db8::12:3456", source="2001:db8::2", mac=None))
+    question = ICMPv6ND_NS(tgt="2001:db8::12:3456"), ICMPv6NDOptSrcLLAddr(lladdr=OWN)
+    assert asked == [discovery("33:33:ff:12:34:56", "ff02::1:ff12:3456", *question)]
+
+
+def test_a_known_ipv6_next_hop_may_be_probed_and_answered_at_its_global_and_link_local_address() -> None:
+    made = frames(resolution("2001:db8::1", source="2001:db8::2", mac=NEXT_HOP))
+    question = ICMPv6ND_NS(tgt="2001:db8::1"), ICMPv6NDOptSrcLLAddr(lladdr=OWN)
+    long_answer = ICMPv6ND_NA(tgt="2001:db8::2", R=0, S=1, O=1), ICMPv6NDOptDstLLAddr(lladdr=OWN)
+    short_answer = ICMPv6ND_NA(tgt="2001:db8::2", R=0, S=1, O=0)
+    link_local = "fe80::ff:fe00:1"
+    assert made == [
+        discovery("33:33:ff:00:00:01", "ff02::1:ff00:1", *question),
+        discovery(NEXT_HOP, "2001:db8::1", *question),
+        discovery(NEXT_HOP, "2001:db8::1", *long_answer),
+        discovery(NEXT_HOP, "2001:db8::1", short_answer),
+        discovery(NEXT_HOP, link_local, *long_answer),
+        discovery(NEXT_HOP, link_local, short_answer),
+    ]
+
+
+@pytest.mark.parametrize(("next_hop", "source"), [("10.77.0.1", "2001:db8::2"), ("2001:db8::1", "10.77.0.2")])
+def test_families_that_do_not_match_permit_nothing(next_hop: str, source: str) -> None:
+    mixed = Resolution("eth0", MacAddress(OWN), ip_address(source), ip_address(next_hop), MacAddress(NEXT_HOP))
+    assert resolution_frames(mixed) == ()
