@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -25,8 +26,8 @@ from sidecar.drivers.dns import ResolvConf
 from sidecar.drivers.docker import DockerWorkloads
 from sidecar.drivers.netns.links import KernelLinks
 from sidecar.drivers.nftables.driver import NftablesLock
-from sidecar.drivers.probe import TunnelProber
-from sidecar.drivers.state import FileStateStore
+from sidecar.drivers.probe import SocketProber
+from sidecar.drivers.state.store import JsonStateStore
 from sidecar.drivers.wireguard_kernel import KernelTunnel, kernel_has_wireguard
 from sidecar.drivers.wireguard_userspace import S6Supervisor, UserspaceTunnel
 from sidecar.errors import SidecarError
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from sidecar.config import Process
     from sidecar.core.model import Pins
     from sidecar.ports import Tunnel
+
+WIREGUARD_SERVICE = Path("/run/s6/wireguard-go")
+"""The supervised directory of wireguard-go, laid out by the entrypoint."""
 
 
 def run() -> int:
@@ -84,9 +88,9 @@ def _drivers(paths: RuntimePaths, process: Process) -> Drivers:
         tunnel=_tunnel(process.implementation),
         capture=ScapyCapture(evidence),
         evidence=evidence,
-        prober=TunnelProber(),
+        prober=SocketProber(),
         resolver=ResolvConf(),
-        state_store=FileStateStore(),
+        state_store=JsonStateStore(),
         workloads=DockerWorkloads(process.docker_socket),
         events=LoggedEvents(EventFile(paths.events)),
     )
@@ -96,7 +100,7 @@ def _tunnel(implementation: Implementation) -> Tunnel:
     wants_kernel = implementation is Implementation.KERNEL
     if wants_kernel or (implementation is Implementation.AUTO and kernel_has_wireguard()):
         return KernelTunnel()
-    return UserspaceTunnel(S6Supervisor().start)
+    return UserspaceTunnel(S6Supervisor(WIREGUARD_SERVICE))
 
 
 def _sealed_plan(pins: Pins, fault: str) -> Plan:
