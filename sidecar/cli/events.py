@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sidecar.cli.helptext import example
 from sidecar.cli.humane import printable
 from sidecar.drivers.control.event_file import EventReader, decode
 from sidecar.drivers.control.paths import RuntimePaths
@@ -23,7 +24,7 @@ POLL_S = 0.25
 TONES = {"info": None, "warning": "yellow", "error": "red"}
 
 
-@click.command()
+@click.command(epilog=example("""sidecar events -f --json | jq -r 'select(.kind == "failover").text'"""))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now; end it with Ctrl-C.")
 @click.option(
     "-n",
@@ -37,13 +38,9 @@ TONES = {"info": None, "warning": "yellow", "error": "red"}
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line: time, kind, severity, text.")
 @click.pass_context
 def events(ctx: click.Context, *, follow: bool, count: int, as_json: bool) -> None:
-    r"""Tell what happened: failovers, repairs, leaks, restarts.
+    """Tell what happened: failovers, repairs, leaks, restarts.
 
     Keeps the newest few thousand since the container began; times are UTC.
-
-    \b
-    Example:
-      sidecar events -f --json | jq -r 'select(.kind == "failover").text'
     """
     path = ctx.ensure_object(RuntimePaths).events
     if not path.parent.is_dir():

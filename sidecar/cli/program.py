@@ -11,6 +11,7 @@ from sidecar import __version__
 from sidecar.cli.completion import completion
 from sidecar.cli.events import events
 from sidecar.cli.failures import Program
+from sidecar.cli.helptext import example
 from sidecar.cli.requests import converge, killswitch, switch, unlock
 from sidecar.cli.status import healthcheck, status
 from sidecar.drivers.control.paths import RuntimePaths
@@ -52,17 +53,13 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
 
 
 def _run(run: Callable[[], int]) -> click.Command:
-    @click.command("run")
+    @click.command("run", epilog=example("sidecar run"))
     @click.pass_context
     def command(ctx: click.Context) -> None:
-        r"""Run the watchdog; the image's supervisor does this.
+        """Run the watchdog; the image's supervisor does this.
 
         Does not exit on trouble: it stays sealed and says so, because ending would take the network away from whoever
         joined it.
-
-        \b
-        Example:
-          sidecar run
         """
         ctx.exit(run())
 

@@ -7,6 +7,7 @@ from click.shell_completion import CompletionItem
 
 from sidecar import healthcheck as health
 from sidecar.cli.failures import print_failure
+from sidecar.cli.helptext import example
 from sidecar.cli.humane import printable
 from sidecar.drivers.control.client import ControlClient
 from sidecar.drivers.control.paths import RuntimePaths
@@ -16,17 +17,13 @@ EXIT_DIFFERS = 1
 """The ruleset in force is not the intended one, or could not be compared."""
 
 
-@click.command()
+@click.command(epilog=example("sidecar converge"))
 @click.pass_context
 def converge(ctx: click.Context) -> None:
-    r"""Take up the configuration and go to its first endpoint.
+    """Take up the configuration and go to its first endpoint.
 
     This is the one deliberate way back after a failover: nothing else returns to an endpoint that was left. Exits with
     64 when the configuration has a mistake (nothing is applied then), 75 when the watchdog refuses.
-
-    \b
-    Example:
-      sidecar converge
     """
     _ask(ctx, Request(Command.CONVERGE))
 
@@ -41,46 +38,34 @@ def _complete_endpoint(ctx: click.Context, _parameter: click.Parameter, incomple
     return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-@click.command()
+@click.command(epilog=example("sidecar switch 20-backup"))
 @click.argument("name", shell_complete=_complete_endpoint)
 @click.pass_context
 def switch(ctx: click.Context, name: str) -> None:
-    r"""Move the tunnel to the endpoint called NAME.
+    """Move the tunnel to the endpoint called NAME.
 
     It stays there, through restarts as well. Exits with 75, and the reason, when the watchdog refuses.
-
-    \b
-    Example:
-      sidecar switch 20-backup
     """
     _ask(ctx, Request(Command.SWITCH, name))
 
 
-@click.command()
+@click.command(epilog=example("sidecar unlock && sidecar status"))
 @click.pass_context
 def unlock(ctx: click.Context) -> None:
-    r"""End a halt, once its cause is gone.
+    """End a halt, once its cause is gone.
 
     Looks at the whole machine first, and refuses (75) with what it found if the cause is still there.
-
-    \b
-    Example:
-      sidecar unlock && sidecar status
     """
     _ask(ctx, Request(Command.UNLOCK))
 
 
-@click.command()
+@click.command(epilog=example("sidecar killswitch | grep -B1 'counter packets [1-9]'"))
 @click.pass_context
 def killswitch(ctx: click.Context) -> None:
-    r"""Print the ruleset in force, with counters.
+    """Print the ruleset in force, with counters.
 
     What differs from the intended ruleset comes first, as comments, so that the whole stays valid nft text. The mark of
     the tunnel's own packets is left out. Exits with 0 when the ruleset is as intended and 1 when not.
-
-    \b
-    Example:
-      sidecar killswitch | grep -B1 'counter packets [1-9]'
     """
     response = _answer(ctx, Request(Command.KILLSWITCH))
     match response.data:
@@ -101,7 +86,8 @@ def _print_ruleset(listing: str, word: str, difference: str) -> None:
 
 
 def _ask(ctx: click.Context, request: Request) -> None:
-    click.echo(_answer(ctx, request).text)
+    for line in _answer(ctx, request).text.splitlines():
+        click.echo(printable(line))
 
 
 def _answer(ctx: click.Context, request: Request) -> Response:

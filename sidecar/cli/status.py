@@ -10,6 +10,7 @@ import time
 import click
 
 from sidecar import healthcheck as health
+from sidecar.cli.helptext import example
 from sidecar.cli.status_document import parse
 from sidecar.cli.status_text import render
 from sidecar.drivers.control.paths import RuntimePaths
@@ -19,17 +20,13 @@ EXIT_UNHEALTHY = 1
 NARROWEST_COLUMNS = 40
 
 
-@click.command()
+@click.command(epilog=example("sidecar status --json | jq .healthy"))
 @click.option("--json", "as_json", is_flag=True, help="Print the status document, for scripts.")
 @click.pass_context
 def status(ctx: click.Context, *, as_json: bool) -> None:
-    r"""Say where things stand.
+    """Say where things stand.
 
     Exits with 0 when healthy, 1 when not, 69 when the watchdog does not answer.
-
-    \b
-    Example:
-      sidecar status --json | jq .healthy
     """
     paths = ctx.ensure_object(RuntimePaths)
     document = _load(paths)
@@ -43,16 +40,12 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
     ctx.exit(0 if document.get("healthy") is True else EXIT_UNHEALTHY)
 
 
-@click.command()
+@click.command(epilog=example('HEALTHCHECK CMD ["sidecar", "healthcheck"]'))
 @click.pass_context
 def healthcheck(ctx: click.Context) -> None:
-    r"""Say in one line whether all is well, for HEALTHCHECK.
+    """Say in one line whether all is well, for HEALTHCHECK.
 
     Exits with 0 when healthy and 1 when not. The image calls the file itself, which costs less.
-
-    \b
-    Example:
-      HEALTHCHECK CMD ["sidecar", "healthcheck"]
     """
     paths = ctx.ensure_object(RuntimePaths)
     ctx.exit(health.main([str(paths.status)]))

@@ -109,19 +109,19 @@ def _health(status: Status) -> Iterator[Line]:
         yield Line("reason", "", status.latch[0], BAD)
         yield Line("evidence", "", status.latch[1])
     elif status.fault is not None:
-        yield Line("config", "", status.fault, BAD)
+        if status.fault not in status.sentence:
+            yield Line("config", "", status.fault, BAD)
     else:
         yield from (Line("" if index else "reason", "", reason) for index, reason in enumerate(status.reasons))
 
 
 def _tunnel(tunnel: TunnelStatus) -> str:
     facts = [KINDS.get(tunnel.kind, tunnel.kind)] if tunnel.kind else []
-    if tunnel.latest_handshake_age_s is not None:
-        facts.append(f"handshake {duration(tunnel.latest_handshake_age_s)} ago")
-    else:
-        facts.append("no handshake yet")
-    if tunnel.rx_bytes is not None and tunnel.tx_bytes is not None:
-        facts.append(f"{size(tunnel.rx_bytes)} received, {size(tunnel.tx_bytes)} sent")
+    if tunnel.rx_bytes is None or tunnel.tx_bytes is None:
+        return "; ".join([*facts, "counters not read yet"])
+    age_s = tunnel.latest_handshake_age_s
+    facts.append("no handshake yet" if age_s is None else f"handshake {duration(age_s)} ago")
+    facts.append(f"{size(tunnel.rx_bytes)} received, {size(tunnel.tx_bytes)} sent")
     return "; ".join(facts)
 
 
@@ -153,7 +153,8 @@ def _next(status: Status) -> str | None:
     if endpoint is None:
         return None
     if status.phase == "exhausted":
-        return f"it goes on trying; to try another of {', '.join(status.endpoints)} run: sidecar switch NAME"
+        others = [name for name in status.endpoints if name != endpoint.name]
+        return f"it goes on trying; to try {' or '.join(others)} run: sidecar switch NAME" if others else None
     if status.phase == "degraded":
         bad = f"{status.bad_cycles} of {status.threshold_cycles} bad cycles"
         following = status.endpoints[endpoint.index + 1 : endpoint.index + 2]
