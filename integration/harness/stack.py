@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from integration.harness import engine
+from integration.harness.upstream import Interface
 from integration.harness.waiting import wait_until
+from integration.peers import faults
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Network
@@ -38,9 +40,11 @@ class Stack:
     Attributes:
         directory: what scripts/mock-config made, in the shape of .mock/.
         preset: SIDECAR_HEALTH_PRESET.
+        threshold_cycles: SIDECAR_FAILOVER_THRESHOLD_CYCLES.
     """
 
     preset: str = "fast"
+    threshold_cycles: int = 3
     project: str = field(default_factory=lambda: f"sc-{os.getpid()}-{next(_numbers)}")
     directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sc-mock-")))
     subnet: IPv4Network = field(default_factory=engine.free_subnet)
@@ -76,6 +80,7 @@ class Stack:
             "MOCK_BACKUP": str(self.backup),
             "TEST_RUN": engine.run_id(),
             "TEST_PRESET": self.preset,
+            "TEST_THRESHOLD_CYCLES": str(self.threshold_cycles),
             "COMPOSE_IGNORE_ORPHANS": "1",
         }
 
@@ -138,9 +143,17 @@ class Stack:
         assert code == 0, f"{service}: {' '.join(command)} exited with {code}: {output}"
         return output
 
+    def put(self, service: str, path: str, data: bytes) -> None:
+        """Write a file in a service's container, from outside."""
+        Path(f"/proc/{self.pid(service)}/root{path}").write_bytes(data)
+
     def fault(self, peer: str, name: str) -> None:
-        """Make something go wrong at a peer ("primary", "backup"), or "restore" it."""
-        self.check(f"peer-{peer}", *PYTHON, "-m", "peers", "fault", name)
+        """Make something go wrong at a peer ("primary", "backup"), or "restore" it; in force on return."""
+        self.enter(self.pid(f"peer-{peer}"), "nft", "-f", "-", stdin=faults.ruleset(name))
+
+    def rejoin(self, *services: str) -> None:
+        """Start these workloads anew, in the namespace that the sidecar has now."""
+        self.compose("up", "-d", "--no-build", "--no-deps", "--force-recreate", *services)
 
     def ask(self, service: str = "workload", deadline_s: float = 3.0) -> dict[str, str] | None:
         """Ask the far side who we are, with curl in a workload; None where nothing answers."""
@@ -207,15 +220,16 @@ class Stack:
 
         return wait_until(reached, deadline_s, f"Docker to call the sidecar {health}")
 
-    def in_namespace(self, *command: str, service: str = "vpn") -> str:
-        """Run one of the host's programs in a container's network namespace, with all of the host's rights."""
-        return self.enter(self.pid(service), *command)
-
     @staticmethod
-    def enter(pid: int, *command: str) -> str:
+    def enter(pid: int, *command: str, stdin: str = "") -> str:
         """Run one of the host's programs in a process's network namespace; return what it printed."""
         done = subprocess.run(
-            ["nsenter", "-t", str(pid), "-n", *command], capture_output=True, text=True, check=False, timeout=20
+            ["nsenter", "-t", str(pid), "-n", *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
         )
         assert done.returncode == 0, f"nsenter {' '.join(command)}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -232,6 +246,10 @@ class Stack:
         assert len(found) == 1, f"processes with '{word}' in the sidecar: {found}"
         os.kill(found[0], signal.SIGKILL)
         return found[0]
+
+    def interface(self, service: str = "vpn") -> Interface:
+        """Return what a service's container has on the uplink network now."""
+        return Interface.of(self.container(service))
 
     def replay(self) -> str:
         """Tell everything about the stack that helps to understand a failed test."""

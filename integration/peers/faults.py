@@ -34,16 +34,19 @@ FAULTS = {
 }
 
 
+def ruleset(name: str) -> str:
+    """Return the nft text that puts one fault in force, in place of the last one."""
+    text = f"table {TABLE} {{}}\ndelete table {TABLE}\n"
+    return text + (f"table {TABLE} {{{FAULTS[name]}}}\n" if FAULTS[name] else "")
+
+
 def apply(name: str) -> None:
-    """Put one fault in force, in place of the last one.
+    """Put one fault in force.
 
     Raises:
         subprocess.CalledProcessError: nft refused; its words are on stderr.
     """
-    ruleset = f"table {TABLE} {{}}\ndelete table {TABLE}\n"
-    if FAULTS[name]:
-        ruleset += f"table {TABLE} {{{FAULTS[name]}}}\n"
-    subprocess.run(["nft", "-f", "-"], input=ruleset, text=True, check=True)
+    subprocess.run(["nft", "-f", "-"], input=ruleset(name), text=True, check=True)
 
 
 def current() -> str:
