@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -269,8 +270,10 @@ def test_the_digest_knows_order_and_keys_and_names_and_nothing_else(files: Confi
     swapped = files.configuration().load().digest
     a.write_text(first + f"PresharedKey = {new_key()}\n")
     b.write_text(second)
+    preshared = files.configuration().load().digest
+    a.write_text(re.sub(r"PrivateKey = .*", f"PrivateKey = {new_key()}", first))
     rekeyed = files.configuration().load().digest
     a.write_text(first)
     b.rename(files.endpoints / "c.conf")
     renamed = files.configuration().load().digest
-    assert len({before, swapped, rekeyed, renamed}) == 4
+    assert len({before, swapped, preshared, rekeyed, renamed}) == 5
