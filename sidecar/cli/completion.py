@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from sidecar.cli.failures import NAME
 from sidecar.cli.helptext import example
 
 SHELLS = ("bash", "zsh", "fish")
@@ -21,4 +22,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     if shell_class is None:  # click knows every one of SHELLS, unless it forgets one
         raise click.UsageError(f"this version of click has no completion for {shell}")
     program = ctx.find_root().command
-    click.echo(shell_class(program, {}, "sidecar", COMPLETE_VARIABLE).source())
+    click.echo(shell_class(program, {}, NAME, COMPLETE_VARIABLE).source())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from sidecar.errors import ConfigError, SidecarError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+NAME = "sidecar"
 SECTIONS = {
     "Look": ("status", "events", "killswitch", "check"),
     "Act": ("converge", "switch", "unlock"),
@@ -21,6 +22,11 @@ SECTIONS = {
 
 class Program(click.Group):
     """The whole of `sidecar`: its commands by what they are for, its errors in two lines."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as "sidecar", however the interpreter was started: the help and the completion go by that name."""
+        kwargs["prog_name"] = kwargs.get("prog_name") or NAME
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command; a `SidecarError` is printed, and ends it with the error's own exit code."""

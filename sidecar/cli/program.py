@@ -10,7 +10,7 @@ import click
 from sidecar import __version__
 from sidecar.cli.completion import completion
 from sidecar.cli.events import events
-from sidecar.cli.failures import Program
+from sidecar.cli.failures import NAME, Program
 from sidecar.cli.helptext import example
 from sidecar.cli.requests import converge, killswitch, switch, unlock
 from sidecar.cli.status import healthcheck, status
@@ -30,7 +30,7 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
         paths: where the watchdog's files are; None means /run/sidecar.
     """
     program = Program(
-        name="sidecar",
+        name=NAME,
         help="""Locks a container's network to one WireGuard tunnel, and keeps it up.
 
         Everything but `run` and `completion` is for use inside the running sidecar:
@@ -49,7 +49,7 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
     )
     for command in (status, events, killswitch, converge, switch, unlock, healthcheck, completion, _run(run)):
         program.add_command(command)
-    return click.version_option(__version__, prog_name="sidecar")(program)
+    return click.version_option(__version__, prog_name=NAME)(program)
 
 
 def _run(run: Callable[[], int]) -> click.Command:

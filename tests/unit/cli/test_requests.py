@@ -134,7 +134,7 @@ import sys
 from pathlib import Path
 from sidecar.cli import build
 from sidecar.drivers.control.paths import RuntimePaths
-build(lambda: 0, RuntimePaths(Path(sys.argv.pop(1))))(prog_name="sidecar")
+build(lambda: 0, RuntimePaths(Path(sys.argv.pop(1))))()
 """
 
 
