@@ -34,8 +34,11 @@ class Keys:
 
     @classmethod
     def generate(cls) -> Keys:
-        private = _wg("genkey", "")
-        return cls(Secret(private), PublicKey(_wg("pubkey", private)))
+        return cls.of(Secret(_wg("genkey", "")))
+
+    @classmethod
+    def of(cls, private: Secret) -> Keys:
+        return cls(private, PublicKey(_wg("pubkey", private.reveal())))
 
 
 def generate_preshared_key() -> Secret:

@@ -16,7 +16,7 @@ from tests.netns.world import NAMESPACES, End, World
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from tests.netns.conftest import Stage
+    from tests.netns.stage import Stage
 
 
 def devices() -> set[str]:

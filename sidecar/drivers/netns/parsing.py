@@ -76,7 +76,8 @@ class Hop:
 
 def attributes(message: Message) -> dict[str, Any]:
     """Return the attributes by name."""
-    return dict(message["attrs"])
+    # By index: a nested attribute is a triple, with its flags.
+    return {slot[0]: slot[1] for slot in message["attrs"]}
 
 
 def family_of(value: Address | Interface | Network) -> int:
