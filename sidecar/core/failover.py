@@ -45,9 +45,9 @@ def decide(run: Run, *, index: int, laps: int, plan: Plan, at_s: float) -> Decis
         at_s: now, on the clock of all observations.
     """
     timing = plan.timing
-    run = replace(run, bad_cycles=run.bad_cycles + 1)
     if run.exhausted is not None:
         return _while_exhausted(run, run.exhausted, laps=laps, plan=plan, at_s=at_s)
+    run = replace(run, bad_cycles=run.bad_cycles + 1)
     if run.bad_cycles < timing.threshold_cycles:
         if plan.rebind and not run.rebound and run.bad_cycles == _rebind_at(timing):
             return Decision(Move.REBIND, replace(run, rebound=True))
@@ -55,7 +55,7 @@ def decide(run: Run, *, index: int, laps: int, plan: Plan, at_s: float) -> Decis
     if index + 1 < len(plan.endpoints):
         return Decision(Move.ADVANCE, Run())
     wait_s = timing.exhausted_first_retry_s
-    return Decision(Move.EXHAUST, replace(run, exhausted=Exhausted(at_s, at_s + wait_s, wait_s)))
+    return Decision(Move.EXHAUST, Run(run.bad_cycles, exhausted=Exhausted(at_s, at_s + wait_s, wait_s)))
 
 
 def _while_exhausted(run: Run, exhausted: Exhausted, *, laps: int, plan: Plan, at_s: float) -> Decision:

@@ -148,6 +148,11 @@ def permit_tunnel(plan: Plan, uplinks: tuple[Uplink, ...]) -> Policy:
     )
 
 
+def also_lock(policy: Policy, uplinks: tuple[Uplink, ...]) -> Policy:
+    """Return `policy` with every one of `uplinks` locked as well: more locks, and not one permit more."""
+    return replace(policy, devices=tuple(sorted({*policy.devices, *(uplink.device for uplink in uplinks)})))
+
+
 def paths(endpoints: Iterable[Endpoint], uplinks: tuple[Uplink, ...]) -> tuple[Path, ...]:
     """Return the path of every endpoint that has one, in the endpoints' order."""
     found = (path_to(endpoint, uplinks) for endpoint in endpoints)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, assert_never
 from sidecar.core import failover, health, killswitch, leak, moves, repair
 from sidecar.core.failover import Move
 from sidecar.core.messages import (
-    Announce,
     ApplyPolicy,
     Converged,
     Effect,
@@ -21,15 +20,11 @@ from sidecar.core.messages import (
     EnsureCapture,
     FrameSeen,
     HardStop,
-    LowerUplinks,
     Observation,
-    Probe,
     Probed,
     Replanned,
     Reply,
-    ResolveNextHops,
     SaveState,
-    Severity,
     Started,
     Surveyed,
     SwitchRequested,
@@ -41,7 +36,7 @@ from sidecar.core.state import Baseline, Run, State, Step, recall
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy
-    from sidecar.core.model import Plan
+    from sidecar.core.model import Endpoint, Plan
     from sidecar.core.sights import Survey
 
 LOCK_FAILURES_TO_HALT = 2
@@ -49,7 +44,13 @@ LOCK_FAILURES_TO_HALT = 2
 
 
 def step(state: State, observation: Observation, plan: Plan) -> Step:
-    """Return what `observation` leads to. Pure: time is in the observation, and everything else is in the arguments."""
+    """Return what `observation` leads to. Pure: time is in the observation, and everything else is in the arguments.
+
+    A failure of an effect is expected before any other observation, and what followed a policy that could not be
+    applied is expected undone.
+    """
+    if not isinstance(observation, EffectFailed):
+        state = replace(state, proven_policy=state.policy)
     match observation:
         case Started():
             return _started(observation, plan)
@@ -62,9 +63,7 @@ def step(state: State, observation: Observation, plan: Plan) -> Step:
         case EffectFailed():
             return _effect_failed(state, observation, plan)
         case Replanned():
-            return _adopt_list(
-                state, plan, observation.at_s, Announce("configured", "the configuration is usable again")
-            )
+            return _adopt_list(state, plan, observation.at_s, moves.CONFIGURED)
         case Converged() | SwitchRequested():
             return _requested_move(state, observation, plan)
         case UnlockRequested():
@@ -76,28 +75,20 @@ def step(state: State, observation: Observation, plan: Plan) -> Step:
 
 
 def _started(observation: Started, plan: Plan) -> Step:
-    state = State(active_since_s=observation.at_s)
-    said: list[Effect] = []
-    if observation.damage is not None:
-        said.append(Announce("state-damaged", observation.damage, Severity.WARNING))
-    if observation.persisted is not None:
-        state = recall(observation.persisted, plan, observation.at_s)
-    if state.latch is not None:
-        said.append(Announce("halted", f"still halted: {state.latch.reason}", Severity.ERROR))
-    return _adopt_list(state, plan, observation.at_s, *said)
+    kept, at_s = observation.persisted, observation.at_s
+    state = recall(kept, plan, at_s) if kept is not None else State(active_since_s=at_s)
+    return _adopt_list(state, plan, at_s, *moves.beginning(observation, state))
 
 
 def _adopt_list(state: State, plan: Plan, at_s: float, *said: Effect) -> Step:
     """Take up the plan's list: the same list keeps its endpoint (no failback), another begins with its first."""
     if not plan.endpoints:
         return Step(state, said)
+    state = replace(state, active_since_s=at_s, baseline=None, health=Health.UNKNOWN)
     if state.list_digest == plan.digest and plan.index_of(state.active or "") is not None:
-        return Step(replace(state, active_since_s=at_s, note="kept across a restart"), said)
-    first, why = plan.endpoints[0].name, "the list of endpoints changed; " if state.list_digest else ""
-    state = replace(
-        state, active=first, list_digest=plan.digest, run=Run(), active_since_s=at_s, note="first of the list"
-    )
-    return Step(state, (*said, Announce("selected", f"{why}begin with {first}")))
+        return Step(replace(state, note="kept across a restart"), said)
+    first, said = plan.endpoints[0].name, (*said, moves.announce_first(state, plan))
+    return Step(replace(state, active=first, list_digest=plan.digest, run=Run(), note="first of the list"), said)
 
 
 # --- looking --------------------------------------------------------------------------------------------------------
@@ -106,22 +97,34 @@ def _adopt_list(state: State, plan: Plan, at_s: float, *said: Effect) -> Step:
 def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     """Look at everything: the lock first, then the tap, then our own faults, and health once a cycle."""
     survey = observation.survey
-    state = replace(state, lock=survey.lock, unknown=survey.unknown)
-    if observation.is_cycle:
-        state = replace(state, failures=(), earlier_failures=state.failures)
+    state = _begin_look(state, observation, plan)
     if survey.unknown:
-        return _lock(state, state.policy)
-    uplinks = killswitch.remember(survey.uplinks, state.uplinks)
-    blind = tuple(uplink.device for uplink in uplinks if uplink.carrier and uplink.device not in survey.watched)
-    state, survey = replace(state, uplinks=uplinks, blind=blind), replace(survey, uplinks=uplinks)
+        return _lock(state, killswitch.also_lock(state.policy, survey.uplinks) if state.policy else None)
+    survey = replace(survey, uplinks=killswitch.remember(survey.uplinks, state.uplinks))
+    blind = tuple(each.device for each in survey.uplinks if each.carrier and each.device not in survey.watched)
+    state = replace(state, uplinks=survey.uplinks, blind=blind)
+    if state.policy is None:
+        state = replace(state, port_index=state.port_in_use(plan, survey.tunnel))
     intended = moves.intended(state, plan)
-    done = _lock(state, intended)
+    done = _save(_lock(state, intended))
     if state.latch is not None:
-        up = tuple(uplink.device for uplink in uplinks if uplink.carrier)
-        return done.then(LowerUplinks(up)) if up else done
+        return done.then(*moves.keep_down(state))
     if blind or intended != state.policy or survey.watched - set(intended.devices):
         done = done.then(EnsureCapture(intended))
     return _save(_tend(done, survey, observation, plan))
+
+
+def _begin_look(state: State, observation: Surveyed, plan: Plan) -> State:
+    """Take note of what holds for every look. Evidence from before a suspend or a long stall is dropped."""
+    state = replace(state, lock=observation.survey.lock, unknown=observation.survey.unknown)
+    last_s, stall_s = state.last_cycle_at_s, plan.timing.stall_cycles * plan.timing.cycle_s
+    if last_s is not None and observation.at_s - last_s > stall_s:
+        state = replace(state, baseline=None, health=Health.UNKNOWN, run=Run(exhausted=state.run.exhausted))
+    if not observation.is_cycle:
+        return state
+    seen = not observation.survey.unknown and not state.awaits_verdict
+    verdict = state.health if seen else Health.UNKNOWN
+    return replace(state, health=verdict, failures=(), earlier_failures=state.failures)
 
 
 def _save(done: Step) -> Step:
@@ -133,68 +136,65 @@ def _save(done: Step) -> Step:
 
 
 def _lock(state: State, intended: Policy | None) -> Step:
-    """Put the intended policy in force where the kernel has another. What somebody else changed is said aloud."""
-    if intended is None or (intended == state.policy and state.lock.status is LockStatus.INTACT):
+    """Put the intended policy in force where the kernel has another."""
+    if intended is None:
+        return Step(state)
+    if intended == state.policy and state.lock.status is LockStatus.INTACT:
         return Step(replace(state, lock_failures=0))
-    done = Step(state, (ApplyPolicy(intended),))
-    if state.policy is not None and state.lock.status is LockStatus.CHANGED:
-        text = f"somebody changed the ruleset; put back: {state.lock.difference}"
-        done = done.then(Announce("lock-restored", text, Severity.WARNING))
-    previous = state.previous_policy if intended == state.policy else state.policy
-    return done.with_state(replace(state, policy=intended, previous_policy=previous))
+    return Step(_believe(state, intended), moves.put_in_force(state, intended))
+
+
+def _believe(state: State, policy: Policy) -> State:
+    """Take it that `policy` will be in force; a failure says otherwise."""
+    previous = state.previous_policy if policy == state.policy else state.policy
+    return replace(state, policy=policy, previous_policy=previous)
 
 
 def _tend(done: Step, survey: Survey, observation: Surveyed, plan: Plan) -> Step:
-    """Mend what is ours, and on a regular look go on to judge the tunnel."""
+    """Mend what is ours, and on a regular look go on to judge the tunnel.
+
+    What explains a silence explains it for the whole cycle: a probe may have begun before the repair.
+    """
     state = done.state
     endpoint = state.endpoint(plan)
     if endpoint is None:
-        return done
-    unresolved = tuple(path for path in killswitch.paths(plan.endpoints, survey.uplinks) if health.unresolved(path))
-    if unresolved and (observation.is_cycle or done.effects):
-        done = done.then(ResolveNextHops(unresolved))
+        return done.with_state(replace(state, health=Health.UNKNOWN, faults=(), excuse=None))
     found = repair.faults(plan, endpoint, state.listen_port(plan), survey)
-    new = tuple(fault.text for fault in found if fault.text not in state.faults)
-    if new and state.health_at_s is not None:
-        done = done.then(Announce("repair", "; ".join(new), Severity.WARNING))
-    silence = [fault.text for fault in found if fault.explains_silence]
-    excuse = health.uplink_fault(killswitch.path_to(endpoint, survey.uplinks)) or "; ".join(silence) or None
-    state = replace(state, faults=tuple(fault.text for fault in found), excuse=excuse)
-    done = done.with_state(state).then(*(fault.effect for fault in found))
-    return _cycle(done, survey, observation.at_s, plan) if observation.is_cycle else done
+    done = done.then(*moves.mend(state, plan, found, resolve=observation.is_cycle or bool(done.effects)))
+    excuse = repair.excuse(killswitch.path_to(endpoint, survey.uplinks), found)
+    if excuse is None and not observation.is_cycle:
+        excuse = state.excuse
+    done = done.with_state(replace(state, faults=tuple(fault.text for fault in found), excuse=excuse))
+    return _cycle(done, endpoint, survey, observation.at_s, plan) if observation.is_cycle else done
 
 
 # --- judging --------------------------------------------------------------------------------------------------------
 
 
-def _cycle(done: Step, survey: Survey, at_s: float, plan: Plan) -> Step:
+def _cycle(done: Step, endpoint: Endpoint, survey: Survey, at_s: float, plan: Plan) -> Step:
     """Judge the tunnel by what its counters show since the last cycle; ask through it where they cannot tell."""
-    state = done.state
-    if (
-        state.last_cycle_at_s is not None
-        and at_s - state.last_cycle_at_s > plan.timing.stall_cycles * plan.timing.cycle_s
-    ):
-        state = replace(state, baseline=None, run=replace(state.run, bad_cycles=0))
-    state = replace(state, last_cycle_at_s=at_s, cycle=state.cycle + 1)
-    peer = survey.tunnel.wireguard.peer if survey.tunnel else None
-    verdict = health.judge(state.baseline, at_s, peer) if peer else None
-    endpoint = state.endpoint(plan)
-    if endpoint and health.unreachable(killswitch.path_to(endpoint, survey.uplinks)):
-        return _bad(done.with_state(state), at_s, plan, "the endpoint does not answer ARP or neighbour discovery")
-    if verdict is Health.ALIVE and peer is not None:
+    state = replace(done.state, last_cycle_at_s=at_s, cycle=done.state.cycle + 1)
+    peer = survey.peer
+    if peer is not None and peer.is_of(endpoint) and health.judge(state.baseline, at_s, peer) is Health.ALIVE:
         return _good(done.with_state(replace(state, baseline=Baseline(at_s, peer))), at_s, plan, "traffic arrives")
-    probe = Probe(state.cycle, plan.probe_targets, plan.device, plan.timing.probe_timeout_s)
-    return done.with_state(state).then(probe)
+    done = done.with_state(state)
+    if health.unreachable(killswitch.path_to(endpoint, survey.uplinks)):
+        return _bad(done, at_s, plan, "the endpoint does not answer ARP or neighbour discovery")
+    return done.then(moves.ask(state, plan))
 
 
 def _probed(state: State, observation: Probed, plan: Plan) -> Step:
-    if state.latch is not None or observation.cycle != state.cycle or state.endpoint(plan) is None:
+    """Judge by the answer to this cycle's probe, unless it went through another peer than the active endpoint."""
+    endpoint, peer, verdict = state.endpoint(plan), observation.peer, observation.health
+    is_expected = observation.cycle == state.cycle and state.awaits_verdict
+    if state.latch is not None or endpoint is None or not is_expected:
         return Step(state)
-    verdict = observation.health
+    if peer is not None and not peer.is_of(endpoint):
+        peer, verdict = None, Health.UNKNOWN
     if verdict is Health.UNKNOWN:
-        verdict = health.judge_unprobed(state.baseline, observation.peer)
-    if observation.peer is not None:
-        state = replace(state, baseline=Baseline(observation.at_s, observation.peer))
+        verdict = health.judge_unprobed(state.baseline, peer)
+    if peer is not None:
+        state = replace(state, baseline=Baseline(observation.at_s, peer))
     if verdict is Health.ALIVE:
         return _save(_good(Step(state), observation.at_s, plan, observation.detail))
     if verdict is Health.DEAD:
@@ -210,24 +210,25 @@ def _good(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
 
 
 def _bad(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
-    """A bad cycle. It counts towards failover, unless a fault of ours or of the uplink explains it."""
+    """A bad cycle. It counts, unless a fault of ours or of the uplink explains it, or we have just come here."""
     state = replace(done.state, health=Health.DEAD, health_at_s=at_s, health_detail=detail)
     done = done.with_state(state)
-    if state.excuse is not None:
+    arriving = at_s - state.active_since_s < plan.timing.cycle_s
+    if state.excuse is not None or arriving:
         return done
     index = state.index(plan)
     decision = failover.decide(state.run, index=index, laps=state.laps, plan=plan, at_s=at_s)
     fresh_port = decision.move in (Move.REBIND, Move.RETRY)
     state = replace(state, run=decision.run, port_index=state.port_index + fresh_port)
     if decision.move is Move.ADVANCE:
-        return _move_to(done.with_state(state), index + 1, at_s, plan, f"{plan.timing.threshold_cycles} bad cycles")
+        return _move_to(done.with_state(state), index + 1, at_s, plan, moves.too_many(plan))
     if decision.move is Move.WRAP:
         state = replace(state, laps=state.laps + 1)
-        return _move_to(done.with_state(state), 0, at_s, plan, "the whole list was dead: begin anew")
+        return _move_to(done.with_state(state), 0, at_s, plan, moves.WRAP)
     return done.with_state(state).then(*moves.after_bad_cycle(decision.move, state, plan))
 
 
-def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: str) -> Step:
+def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: moves.Why) -> Step:
     """Go to an endpoint: lock, note it durably, then one write. What is noted is finished after a crash."""
     state, left, to = done.state, done.state.active, plan.endpoints[index].name
     state = replace(
@@ -239,12 +240,11 @@ def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: str) -> Step:
         health=Health.UNKNOWN,
         cycle=state.cycle + 1,
         active_since_s=at_s,
-        note=f"moved from {left}: {why}" if left != to else why,
+        note=f"moved from {left}: {why.text}" if left != to else why.text,
     )
     policy = moves.intended(state, plan)
-    previous = state.previous_policy if policy == state.policy else state.policy
-    state = replace(state, policy=policy, previous_policy=previous, saved=state.persisted())
-    return done.with_state(state).then(*moves.failover(state, plan, f"{left} → {to}: {why}"))
+    state = replace(_believe(state, policy), saved=state.persisted())
+    return done.with_state(state).then(*moves.to_active(state, plan, policy, left, why))
 
 
 # --- halting --------------------------------------------------------------------------------------------------------
@@ -254,32 +254,30 @@ def _frame_seen(state: State, observation: FrameSeen, plan: Plan) -> Step:
     if leak.permitted(observation.frame, (state.policy, state.previous_policy)):
         return Step(state)
     state = replace(state, frames_leaked=state.frames_leaked + 1)
-    if state.latch is not None:
-        return Step(state)
-    return _halt(state, plan, "a frame left outside the tunnel", observation.frame.summary)
+    is_first = state.latch is None
+    return _halt(state, plan, "a frame left outside the tunnel", observation.frame.summary) if is_first else Step(state)
 
 
 def _halt(state: State, plan: Plan, reason: str, evidence: str) -> Step:
     """Seal and latch. From here nothing but an operator's unlock leads on."""
-    state = replace(state, latch=Latch(reason, evidence), health=Health.UNKNOWN, run=Run())
-    policy = moves.intended(state, plan)
-    state = replace(state, policy=policy, previous_policy=None, saved=state.persisted())
-    stop = HardStop(policy, state.persisted(), plan.on_leak)
-    return Step(state, (stop, Announce("halted", f"{reason}: {evidence}", Severity.ERROR)))
+    latch = Latch(reason, evidence)
+    state = replace(state, latch=latch, health=Health.UNKNOWN, run=Run(), cycle=state.cycle + 1)
+    state = replace(state, policy=moves.intended(state, plan), previous_policy=None, saved=state.persisted())
+    return Step(state, moves.halt(state, latch, plan))
 
 
 def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     effect, error = observation.effect, observation.error
     known = error in state.failures + state.earlier_failures
     state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
-    done = Step(state, () if known else (Announce("failed", error, Severity.ERROR),))
+    done = Step(state, () if known else (moves.announce_failure(error),))
     if isinstance(effect, SaveState | HardStop):
         return done.with_state(replace(state, saved=None))
     if not isinstance(effect, ApplyPolicy):
         return done
-    state = replace(state, policy=state.previous_policy, lock_failures=state.lock_failures + 1)
-    gone = state.lock.status is LockStatus.CHANGED and state.lock_failures >= LOCK_FAILURES_TO_HALT
-    if gone and state.latch is None:
+    state = replace(state, policy=state.proven_policy, saved=None, lock_failures=state.lock_failures + 1)
+    is_gone = state.policy is not None and state.lock.status is LockStatus.CHANGED
+    if is_gone and state.lock_failures >= LOCK_FAILURES_TO_HALT and state.latch is None:
         return _halt(state, plan, "the lock is gone and cannot be restored", error).then(*done.effects)
     return done.with_state(state)
 
@@ -293,7 +291,7 @@ def _requested_move(state: State, observation: Converged | SwitchRequested, plan
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
     index = (plan.index_of(name) if name is not None else None) or 0
-    why = "an operator's switch" if name is not None else "an operator's converge"
+    why = moves.SWITCH if name is not None else moves.CONVERGE
     reply = Reply(accepted=True, text=f"now on {plan.endpoints[index].name}")
     return _move_to(Step(replace(state, laps=0)), index, observation.at_s, plan, why).then(reply)
 
@@ -302,6 +300,6 @@ def _unlock_requested(state: State, observation: UnlockRequested) -> Step:
     refusal = moves.unlock_refusal(state, observation.survey)
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
-    state = replace(state, latch=None, frames_leaked=0, last_cycle_at_s=None, baseline=None)
-    state = replace(state, policy=None, saved=state.persisted())
+    state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
+    state = replace(state, saved=state.persisted())
     return Step(state, moves.unlock(state))

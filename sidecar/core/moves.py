@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.core import killswitch, repair
+from sidecar.core import health, killswitch, repair
 from sidecar.core.failover import Move
 from sidecar.core.messages import (
     Announce,
     ApplyPolicy,
     ConfigurePeer,
     Effect,
+    EnsureCapture,
     EnsureResolver,
     EnsureRoutes,
+    HardStop,
+    LowerUplinks,
+    Probe,
+    Probe,
     RaiseUplinks,
     Rebind,
     Reply,
@@ -24,9 +29,41 @@ from sidecar.core.sights import LockStatus
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy
+    from sidecar.core.messages import Started
     from sidecar.core.model import Plan
-    from sidecar.core.sights import Survey
+    from sidecar.core.repair import Fault
+    from sidecar.core.sights import Latch, Survey
     from sidecar.core.state import State
+
+
+CONFIGURED = Announce("configured", "the configuration is usable again")
+
+
+class Why(NamedTuple):
+    """Why a move is made: a stable word for machines, and words for people."""
+
+    kind: str
+    text: str
+
+
+SWITCH = Why("switch", "an operator's switch")
+CONVERGE = Why("switch", "an operator's converge")
+WRAP = Why("failover", "the whole list was dead: begin anew")
+
+
+def too_many(plan: Plan) -> Why:
+    """Return why the next endpoint is due."""
+    return Why("failover", f"{plan.timing.threshold_cycles} bad cycles")
+
+
+def beginning(observation: Started, state: State) -> tuple[Effect, ...]:
+    """Return what a start says: what of the state file could not be read, and that everything is still halted."""
+    said: list[Effect] = []
+    if observation.damage is not None:
+        said.append(Announce("state-damaged", observation.damage, Severity.WARNING))
+    if state.latch is not None:
+        said.append(Announce("halted", f"still halted: {state.latch.reason}", Severity.ERROR))
+    return tuple(said)
 
 
 def intended(state: State, plan: Plan) -> Policy:
@@ -39,45 +76,104 @@ def intended(state: State, plan: Plan) -> Policy:
 def reconfigure(state: State, plan: Plan) -> tuple[Effect, ...]:
     """Return the effects that point the tunnel at the active endpoint; the lock permits it already.
 
-    Where the way to it is not resolved yet, the peer follows when it is (`repair.faults`).
+    The peer is replaced even where the way to the new one is not resolved yet: what was left must not carry traffic.
     """
     endpoint = state.endpoint(plan)
     if endpoint is None:
         return ()
     path = killswitch.path_to(endpoint, state.uplinks)
     effects: list[Effect] = []
-    if path is not None and path.next_hop_mac is not None:
-        effects.append(ConfigurePeer(plan.device, endpoint, state.listen_port(plan), plan.pins.fwmark))
-    elif path is not None:
+    if path is not None and path.next_hop_mac is None:
         effects.append(ResolveNextHops((path,)))
+    effects.append(ConfigurePeer(plan.device, endpoint, state.listen_port(plan), plan.pins.fwmark))
     effects.append(EnsureRoutes(repair.wanted_routes(plan, endpoint, state.uplinks)))
     if endpoint.dns:
         effects.append(EnsureResolver(endpoint.dns))
     return tuple(effects)
 
 
-def failover(state: State, plan: Plan, text: str) -> tuple[Effect, ...]:
-    """Return the effects of a move to the active endpoint: the lock, the note of it, the tunnel, a line for people."""
-    policy = intended(state, plan)
-    announce = Announce("failover", text, Severity.WARNING)
-    return (ApplyPolicy(policy), SaveState(state.persisted()), *reconfigure(state, plan), announce)
+def put_in_force(state: State, policy: Policy) -> tuple[Effect, ...]:
+    """Return the effects that apply `policy`; what somebody else changed is said aloud."""
+    if state.policy is None or state.lock.status is not LockStatus.CHANGED:
+        return (ApplyPolicy(policy),)
+    text = f"somebody changed the ruleset; put back: {state.lock.difference}"
+    return (ApplyPolicy(policy), Announce("lock-restored", text, Severity.WARNING))
+
+
+def to_active(state: State, plan: Plan, policy: Policy, left: str | None, why: Why) -> tuple[Effect, ...]:
+    """Return the effects of a move to the active endpoint: the lock, the note of it, the tunnel, a line for people.
+
+    The tap comes last: until its filter knows a new policy it only sees more than it needs to.
+    """
+    announce = Announce(why.kind, f"{left} → {state.active}: {why.text}", Severity.WARNING)
+    return (
+        ApplyPolicy(policy),
+        SaveState(state.persisted()),
+        *reconfigure(state, plan),
+        announce,
+        EnsureCapture(policy),
+    )
+
+
+def mend(state: State, plan: Plan, found: tuple[Fault, ...], *, resolve: bool) -> tuple[Effect, ...]:
+    """Return the effects that resolve next hops and mend what was found; what was not there before is said."""
+    effects: list[Effect] = []
+    ways = killswitch.paths(plan.endpoints, state.uplinks)
+    unresolved = tuple(path for path in ways if health.unresolved(path)) if resolve else ()
+    if unresolved:
+        effects.append(ResolveNextHops(unresolved))
+    new = tuple(fault.text for fault in found if fault.text not in state.faults)
+    if new and state.health_at_s is not None:
+        effects.append(Announce("repair", "; ".join(new), Severity.WARNING))
+    return (*effects, *(fault.effect for fault in found))
+
+
+def ask(state: State, plan: Plan) -> Probe:
+    """Return this cycle's question through the tunnel."""
+    return Probe(state.cycle, plan.probe_targets, plan.device, plan.timing.probe_timeout_s)
+
+
+def halt(state: State, latch: Latch, plan: Plan) -> tuple[Effect, ...]:
+    """Return the effects of a hard stop."""
+    announce = Announce("halted", f"{latch.reason}: {latch.evidence}", Severity.ERROR)
+    return (HardStop(intended(state, plan), state.persisted(), plan.on_leak), announce)
+
+
+def keep_down(state: State) -> tuple[Effect, ...]:
+    """Return the effects that take the links down again which somebody raised while halted."""
+    raised = tuple(uplink.device for uplink in state.uplinks if uplink.carrier)
+    return (LowerUplinks(raised),) if raised else ()
 
 
 def unlock(state: State) -> tuple[Effect, ...]:
-    """Return the effects of an unlock: still sealed, the latch taken off the disk, the links up; more follows."""
-    devices = tuple(uplink.device for uplink in state.uplinks)
+    """Return the effects of an unlock: the links up, the latch off the disk; the seal stays until the next look.
+
+    In this order: interrupted in between, a restart finds the latch, takes the links down, and can be unlocked again.
+    """
     text = "unlocked: the tunnel is being made anew"
     return (
-        ApplyPolicy(killswitch.sealed(devices)),
+        RaiseUplinks(tuple(uplink.device for uplink in state.uplinks)),
         SaveState(state.persisted()),
-        RaiseUplinks(devices),
         Announce("unlocked", text, Severity.WARNING),
         Reply(accepted=True, text=text),
     )
 
 
+def announce_first(state: State, plan: Plan) -> Announce:
+    """Say that the first endpoint of the list is taken; `state` is from before."""
+    why = "the list of endpoints changed; " if state.list_digest else ""
+    return Announce("selected", f"{why}begin with {plan.endpoints[0].name}")
+
+
+def announce_failure(error: str) -> Announce:
+    """Say that an effect failed."""
+    return Announce("failed", error, Severity.ERROR)
+
+
 def announce_alive(state: State, plan: Plan) -> Announce:
     """Say that traffic passes (again), and what that tells about the silence before."""
+    if state.run.exhausted is not None:
+        return Announce("recovered", f"{state.active} answers again: the list is not exhausted any more")
     if state.run.rebound:
         return Announce(
             "revived",
@@ -114,6 +210,8 @@ def refusal(state: State, plan: Plan, name: str | None) -> str | None:
         return f"halted ({state.latch.reason}); find the cause, then run: sidecar unlock"
     if not plan.endpoints:
         return f"the configuration cannot be used: {plan.fault}"
+    if state.policy is None:
+        return "the links have not been seen yet, so there is no lock for a tunnel; try again in a moment"
     if name is not None and plan.index_of(name) is None:
         return f"no endpoint is called {name}; there are: {', '.join(endpoint.name for endpoint in plan.endpoints)}"
     return None
@@ -124,6 +222,8 @@ def unlock_refusal(state: State, survey: Survey) -> str | None:
     if state.latch is None:
         return "nothing is halted"
     reasons = list(survey.unknown)
+    if state.policy is None:
+        reasons.append("the links have not been seen yet; try again in a moment")
     if survey.lock.status is not LockStatus.INTACT:
         reasons.append(f"the sealed ruleset is {survey.lock.status.value}: {survey.lock.difference}")
     raised = [uplink.device for uplink in survey.uplinks if uplink.carrier]

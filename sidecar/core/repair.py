@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
+from sidecar.core.health import uplink_fault
 from sidecar.core.killswitch import Path, Uplink, path_to, paths
 from sidecar.core.messages import (
     ConfigurePeer,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sidecar.core.model import Endpoint, Plan
-    from sidecar.core.sights import LinkSight, PeerSight, Survey, TunnelSight, WireGuardSight
+    from sidecar.core.sights import LinkSight, Survey, TunnelSight, WireGuardSight
 
 OVERHEAD_BYTES = 80
 """What the outer packet adds at most. Source: wg-quick(8): 40 IPv6 + 8 UDP + 32 WireGuard."""
@@ -50,8 +51,9 @@ class Fault:
 def faults(plan: Plan, endpoint: Endpoint, listen_port: int, survey: Survey) -> tuple[Fault, ...]:
     """Return every local fault that `survey` shows, in the order in which to mend them.
 
-    `survey.uplinks` is expected with what we remember filled in (`killswitch.remember`). The peer is configured only
-    once the way to it is resolved: a handshake that the lock must drop would cost five seconds until the next.
+    `survey.uplinks` is expected with what we remember filled in (`killswitch.remember`). The first peer is configured
+    once the way to it is resolved: a handshake that the lock must drop would cost five seconds until the next. A wrong
+    peer never stays.
     """
     path = path_to(endpoint, survey.uplinks)
     return (
@@ -60,6 +62,11 @@ def faults(plan: Plan, endpoint: Endpoint, listen_port: int, survey: Survey) -> 
         *_route_faults(plan, endpoint, survey),
         *_resolver_faults(endpoint, survey),
     )
+
+
+def excuse(path: Path | None, found: tuple[Fault, ...]) -> str | None:
+    """Say why silence tells nothing about the endpoint now: the uplink's fault, or ours; None if it does."""
+    return uplink_fault(path) or "; ".join(fault.text for fault in found if fault.explains_silence) or None
 
 
 def wanted_routes(plan: Plan, endpoint: Endpoint, uplinks: tuple[Uplink, ...]) -> tuple[Route, ...]:
@@ -107,7 +114,8 @@ def _link_difference(link: LinkSight, wanted: EnsureDevice) -> str:
 def _peer_faults(
     plan: Plan, endpoint: Endpoint, listen_port: int, path: Path | None, tunnel: TunnelSight | None
 ) -> Iterator[Fault]:
-    if path is None or path.next_hop_mac is None:
+    resolved = path is not None and path.next_hop_mac is not None
+    if not resolved and (tunnel is None or tunnel.wireguard.peer is None):
         return
     whole = ConfigurePeer(plan.device, endpoint, listen_port, plan.pins.fwmark)
     if tunnel is None:
@@ -127,25 +135,23 @@ def _peer_difference(seen: WireGuardSight, endpoint: Endpoint, fwmark: int) -> s
         return "has another mark"
     if seen.peer is None or seen.peer.public_key != endpoint.public_key:
         return f"does not have {endpoint.name} as its only peer"
-    if not _is_pinned(seen.peer, endpoint):
+    if not seen.peer.is_of(endpoint):
         return f"sends to another address than {endpoint.name}'s"
     if set(seen.peer.allowed_ips) != set(endpoint.allowed_ips):
         return "has other allowed addresses than configured"
     return ""
 
 
-def _is_pinned(peer: PeerSight, endpoint: Endpoint) -> bool:
-    return (peer.endpoint_address, peer.endpoint_port) == (endpoint.address, endpoint.port)
-
-
 def _route_faults(plan: Plan, endpoint: Endpoint, survey: Survey) -> Iterator[Fault]:
     wanted = wanted_routes(plan, endpoint, survey.uplinks)
-    missing = tuple(route for route in wanted if route not in survey.routes)
+    without_carrier = {uplink.device for uplink in survey.uplinks if not uplink.carrier}
+    possible = tuple(route for route in wanted if route.device not in without_carrier)
+    missing = tuple(route for route in possible if route not in survey.routes)
     foreign = tuple(route for route in survey.routes if route not in wanted)
     if missing or foreign:
         words = [f"no route to {route.destination} by {route.device}" for route in missing]
         words += [f"a route to {route.destination} by {route.device} that is not ours" for route in foreign]
-        yield Fault(", ".join(words), EnsureRoutes(wanted, foreign))
+        yield Fault(", ".join(words), EnsureRoutes(possible, foreign))
 
 
 def _resolver_faults(endpoint: Endpoint, survey: Survey) -> Iterator[Fault]:

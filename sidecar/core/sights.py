@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Uplink
-    from sidecar.core.model import Address, Interface, MacAddress, Network, PublicKey, Secret
+    from sidecar.core.model import Address, Endpoint, Interface, MacAddress, Network, PublicKey, Secret
 
 
 class LockStatus(Enum):
@@ -49,6 +49,11 @@ class PeerSight:
     rx_bytes: int
     tx_bytes: int
     latest_handshake_age_s: float | None
+
+    def is_of(self, endpoint: Endpoint) -> bool:
+        """Whether the tunnel leads to `endpoint`: its key, at its address and port."""
+        there = (endpoint.public_key, endpoint.address, endpoint.port)
+        return (self.public_key, self.endpoint_address, self.endpoint_port) == there
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,11 @@ class Survey:
     watched: frozenset[str]
     nameservers: tuple[Address, ...]
     unknown: tuple[str, ...] = ()
+
+    @property
+    def peer(self) -> PeerSight | None:
+        """The tunnel's one peer; None where there is no tunnel, no peer, or more than one."""
+        return self.tunnel.wireguard.peer if self.tunnel is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy, Uplink
     from sidecar.core.messages import Effect
     from sidecar.core.model import Address, Endpoint, Plan
-    from sidecar.core.sights import Latch, PeerSight
+    from sidecar.core.sights import Latch, PeerSight, TunnelSight
 
 
 class Phase(Enum):
@@ -77,7 +77,8 @@ class State:
         list_digest: `Plan.digest` of the list that `active` belongs to.
         latch: why everything is halted; None when it is not.
         policy: what is believed to be in force; None before the first one of this process.
-        previous_policy: what was in force before; frames still on their way may belong to it.
+        previous_policy: another one that was in force before; frames still on their way may belong to it.
+        proven_policy: what was in force when this step began; it still is if a policy cannot be applied.
         lock_failures: policies in a row that could not be applied.
         port_index: which of the plan's source ports is in use.
         health_at_s: when `health` was last judged; None if never.
@@ -96,6 +97,7 @@ class State:
     latch: Latch | None = None
     policy: Policy | None = None
     previous_policy: Policy | None = None
+    proven_policy: Policy | None = None
     lock: LockSight = NOT_LOOKED_AT
     lock_failures: int = 0
     uplinks: tuple[Uplink, ...] = ()
@@ -129,10 +131,21 @@ class State:
         """Return the active endpoint's position; a name that the plan does not know is the first."""
         return (plan.index_of(self.active) if self.active is not None else None) or 0
 
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether the last cycle has not been judged yet."""
+        begun, judged = self.last_cycle_at_s, self.health_at_s
+        return begun is not None and (judged is None or judged < begun)
+
     def listen_port(self, plan: Plan) -> int:
         """Return the source port in use."""
         ports = plan.pins.listen_ports
         return ports[self.port_index % len(ports)]
+
+    def port_in_use(self, plan: Plan, tunnel: TunnelSight | None) -> int:
+        """Return the index of the source port that the tunnel has already, where it is one of ours."""
+        ports = plan.pins.listen_ports
+        return ports.index(tunnel.wireguard.listen_port) if tunnel and tunnel.wireguard.listen_port in ports else 0
 
     def phase(self, plan: Plan) -> Phase:
         """Return where things stand."""
@@ -176,7 +189,7 @@ def recall(kept: Persisted, plan: Plan, at_s: float) -> State:
         active=kept.active,
         list_digest=kept.list_digest,
         latch=kept.latch,
-        run=Run(min(kept.bad_cycles, plan.timing.threshold_cycles - 1)),
+        run=Run(max(0, min(kept.bad_cycles, plan.timing.threshold_cycles - 1))),
         uplinks=from_gateways(kept.gateways),
         saved=kept,
         active_since_s=at_s,
