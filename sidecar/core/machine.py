@@ -99,7 +99,7 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     survey = observation.survey
     state = _begin_look(state, observation, plan)
     if survey.unknown:
-        return _lock(state, killswitch.also_lock(state.policy, survey.uplinks) if state.policy else None)
+        return _lock(state, killswitch.also_lock(state.policy, survey.uplinks)) if state.policy else Step(state)
     survey = replace(survey, uplinks=killswitch.remember(survey.uplinks, state.uplinks))
     blind = tuple(each.device for each in survey.uplinks if each.carrier and each.device not in survey.watched)
     state = replace(state, uplinks=survey.uplinks, blind=blind)
@@ -123,8 +123,7 @@ def _begin_look(state: State, observation: Surveyed, plan: Plan) -> State:
     if not observation.is_cycle:
         return state
     seen = not observation.survey.unknown and not state.awaits_verdict
-    verdict = state.health if seen else Health.UNKNOWN
-    return replace(state, health=verdict, failures=(), earlier_failures=state.failures)
+    return replace(state, health=state.health if seen else Health.UNKNOWN, failures=(), earlier_failures=state.failures)
 
 
 def _save(done: Step) -> Step:
@@ -135,10 +134,8 @@ def _save(done: Step) -> Step:
     return done.with_state(replace(state, saved=kept)).then(SaveState(kept))
 
 
-def _lock(state: State, intended: Policy | None) -> Step:
+def _lock(state: State, intended: Policy) -> Step:
     """Put the intended policy in force where the kernel has another."""
-    if intended is None:
-        return Step(state)
     if intended == state.policy and state.lock.status is LockStatus.INTACT:
         return Step(replace(state, lock_failures=0))
     return Step(_believe(state, intended), moves.put_in_force(state, intended))
@@ -270,16 +267,16 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     effect, error = observation.effect, observation.error
     known = error in state.failures + state.earlier_failures
     state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
-    done = Step(state, () if known else (moves.announce_failure(error),))
-    if isinstance(effect, SaveState | HardStop):
-        return done.with_state(replace(state, saved=None))
+    said = () if known else (moves.announce_failure(error),)
+    if isinstance(effect, ApplyPolicy | SaveState | HardStop):
+        state = replace(state, saved=None)
     if not isinstance(effect, ApplyPolicy):
-        return done
-    state = replace(state, policy=state.proven_policy, saved=None, lock_failures=state.lock_failures + 1)
+        return Step(state, said)
+    state = replace(state, policy=state.proven_policy, lock_failures=state.lock_failures + 1)
     is_gone = state.policy is not None and state.lock.status is LockStatus.CHANGED
     if is_gone and state.lock_failures >= LOCK_FAILURES_TO_HALT and state.latch is None:
-        return _halt(state, plan, "the lock is gone and cannot be restored", error).then(*done.effects)
-    return done.with_state(state)
+        return _halt(state, plan, "the lock is gone and cannot be restored", error).then(*said)
+    return Step(state, said)
 
 
 # --- an operator's requests -----------------------------------------------------------------------------------------
@@ -301,5 +298,4 @@ def _unlock_requested(state: State, observation: UnlockRequested) -> Step:
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
     state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
-    state = replace(state, saved=state.persisted())
-    return Step(state, moves.unlock(state))
+    return Step(replace(state, saved=state.persisted()), moves.unlock(state))

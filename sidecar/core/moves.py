@@ -17,7 +17,6 @@ from sidecar.core.messages import (
     HardStop,
     LowerUplinks,
     Probe,
-    Probe,
     RaiseUplinks,
     Rebind,
     Reply,
