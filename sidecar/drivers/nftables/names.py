@@ -5,6 +5,7 @@ from __future__ import annotations
 from sidecar.errors import LockError
 
 _UNQUOTABLE = frozenset('"*\\')
+_LONGEST_NAME = 15  # IFNAMSIZ less the final zero; libnftables 1.0.6 aborts the process on a longer one
 
 
 def identifier(device: str) -> str:
@@ -36,7 +37,8 @@ def quoted(device: str) -> str:
 
 
 def _require_quotable(device: str) -> None:
-    if not device or not device.isascii() or not device.isprintable() or _UNQUOTABLE & set(device):
+    writable = device.isascii() and device.isprintable() and not _UNQUOTABLE & set(device)
+    if not writable or not 0 < len(device) <= _LONGEST_NAME:
         raise LockError(
             attempted=f"write rules for the device {device!r}",
             got="nft has no way to write this name exactly",

@@ -15,7 +15,7 @@ from sidecar.drivers.nftables.inet_chains import inet_blocks
 from sidecar.errors import Bug
 
 if TYPE_CHECKING:
-    from sidecar.core.killswitch import Policy
+    from sidecar.core.killswitch import Flow, Policy, Resolution
 
 TABLE = "sidecar"
 FAMILIES = ("inet", "netdev")
@@ -35,7 +35,7 @@ def render(policy: Policy) -> str:
 
 
 def _require_pins(policy: Policy) -> None:
-    permitted = (*policy.flows, *policy.resolutions)
+    permitted: tuple[Flow | Resolution, ...] = (*policy.flows, *policy.resolutions)
     if policy.is_sealed and permitted:
         raise Bug("a sealed policy permits an outer flow")
     if policy.flows and not (policy.listen_ports and 0 < policy.fwmark <= _LARGEST_MARK):

@@ -98,7 +98,7 @@ def test_the_note_on_a_table_s_owner_is_not_part_of_its_name() -> None:
         ),
         (
             PRINTED.replace("policy drop", "policy accept"),
-            "missing: inet chain output: type filter hook output priority raw; policy drop;; unexpected: inet chain output",
+            "missing: inet chain output: type filter hook output priority raw; policy drop;; unexpected: inet chain",
         ),
         (
             PRINTED.replace("51821,", "51821, 53,"),

@@ -140,7 +140,7 @@ def test_an_uplink_without_an_ethernet_address_is_refused(mac: str) -> None:
         render(replace(policies.GATEWAY, flows=(odd,)))
 
 
-@pytest.mark.parametrize("device", ['a"b', "eth*", "back\\slash", "naïve", "", "tab\tbed"])
+@pytest.mark.parametrize("device", ['a"b', "eth*", "back\\slash", "naïve", "", "tab\tbed", "a" * 16])
 def test_a_device_whose_name_nft_cannot_write_exactly_is_refused(device: str) -> None:
     with pytest.raises(LockError, match="rename the device"):
         render(sealed([device]))
