@@ -149,7 +149,7 @@ def unlock(state: State) -> tuple[Effect, ...]:
 
     In this order: interrupted in between, a restart finds the latch, takes the links down, and can be unlocked again.
     """
-    text = "unlocked: the tunnel is being made anew"
+    text = "the latch is gone, the tunnel is being made anew"
     return (
         RaiseUplinks(tuple(uplink.device for uplink in state.uplinks)),
         SaveState(state.persisted()),
