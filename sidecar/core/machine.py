@@ -183,8 +183,7 @@ def _cycle(done: Step, endpoint: Endpoint, survey: Survey, at_s: float, plan: Pl
 def _probed(state: State, observation: Probed, plan: Plan) -> Step:
     """Judge by the answer to this cycle's probe, unless it went through another peer than the active endpoint."""
     endpoint, peer, verdict = state.endpoint(plan), observation.peer, observation.health
-    is_expected = observation.cycle == state.cycle and state.awaits_verdict
-    if state.latch is not None or endpoint is None or not is_expected:
+    if state.latch is not None or endpoint is None or observation.cycle != state.cycle or not state.awaits_verdict:
         return Step(state)
     if peer is not None and not peer.is_of(endpoint):
         peer, verdict = None, Health.UNKNOWN
@@ -210,8 +209,7 @@ def _bad(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
     """A bad cycle. It counts, unless a fault of ours or of the uplink explains it, or we have just come here."""
     state = replace(done.state, health=Health.DEAD, health_at_s=at_s, health_detail=detail)
     done = done.with_state(state)
-    arriving = at_s - state.active_since_s < plan.timing.cycle_s
-    if state.excuse is not None or arriving:
+    if state.excuse is not None or at_s - state.active_since_s < plan.timing.cycle_s:
         return done
     index = state.index(plan)
     decision = failover.decide(state.run, index=index, laps=state.laps, plan=plan, at_s=at_s)
@@ -235,6 +233,7 @@ def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: moves.Why) ->
         run=Run(),
         baseline=None,
         health=Health.UNKNOWN,
+        health_at_s=None,
         cycle=state.cycle + 1,
         active_since_s=at_s,
         note=f"moved from {left}: {why.text}" if left != to else why.text,

@@ -100,7 +100,7 @@ def put_in_force(state: State, policy: Policy) -> tuple[Effect, ...]:
 
 
 def to_active(state: State, plan: Plan, policy: Policy, left: str | None, why: Why) -> tuple[Effect, ...]:
-    """Return the effects of a move to the active endpoint: the lock, the note of it, the tunnel, a line for people.
+    """Return the effects of a move to the active endpoint: the lock, the note of it, the tunnel, a first question.
 
     The tap comes last: until its filter knows a new policy it only sees more than it needs to.
     """
@@ -110,6 +110,7 @@ def to_active(state: State, plan: Plan, policy: Policy, left: str | None, why: W
         SaveState(state.persisted()),
         *reconfigure(state, plan),
         announce,
+        ask(state, plan),
         EnsureCapture(policy),
     )
 
