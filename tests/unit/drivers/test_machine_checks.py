@@ -251,6 +251,8 @@ def test_a_read_only_resolv_conf_names_the_line_that_makes_it_so(facts: MadeUpFa
     assert check.ok is False
     assert "read_only: true" in check.remedy
     assert only(facts, Needs(has_dns=False), "resolv.conf").ok is True
+    facts.open_errors[RESOLV_CONF] = OSError(errno.EACCES, "Permission denied")
+    assert "root" in only(facts, Needs(), "resolv.conf").remedy
 
 
 @pytest.mark.parametrize(
