@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sidecar.core.killswitch import Path, Policy, Uplink
     from sidecar.core.messages import Announce
     from sidecar.core.model import Address, Endpoint, Health, Interface, OnLeak, Plan, ProbeTarget
-    from sidecar.core.sights import Frame, Latch, LinkSight, LockSight, Persisted, Route, WireGuardSight
+    from sidecar.core.sights import Account, Frame, Latch, LinkSight, LockSight, Persisted, Route, WireGuardSight
 
 
 class Lock(Protocol):
@@ -117,6 +117,36 @@ class Capture(Protocol):
 
     def close(self) -> None:
         """Stop every tap."""
+
+
+class XdpHold(Protocol):
+    """A socket of ours on every AF_XDP queue, so that nobody else can have one. Raises `LockError`."""
+
+    def is_supported(self) -> bool:
+        """Whether the kernel has AF_XDP. Where it has not there is nothing to hold, and `held` stays empty."""
+
+    def hold(self, devices: tuple[str, ...]) -> None:
+        """Hold every queue of exactly these devices: what is missing is taken, what is left out is let go of.
+
+        A device that is gone is passed over; one that came back is taken anew. A queue that somebody else holds is an
+        error that names it: frames may be passing the lock there, so start nothing, and halt what runs.
+        """
+
+    def held(self) -> frozenset[str]:
+        """The devices of which every queue is ours at this moment, asked from the kernel. Never raises."""
+
+    def close(self) -> None:
+        """Let go of everything, except what outlives the process by design. Never raises."""
+
+
+class Accounting(Protocol):
+    """What the lock accepted, and what each device then did with it. Raises `LinkError`."""
+
+    def read(self, devices: tuple[str, ...]) -> tuple[Account, ...]:
+        """Read both counts of each device, sorted by name, in a few milliseconds.
+
+        A device that is gone, or of which the lock keeps no count at this moment, is left out: nothing is known of it.
+        """
 
 
 class Prober(Protocol):

@@ -163,6 +163,34 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """What the lock let through to one device and what became of it, as counted since the counters began.
+
+    The two sides cannot be read at once. `accepted_before` was read before the device's side, `accepted_after` after
+    it: what the device had been given at the moment of reading lies between the two.
+
+    Attributes:
+        index: of the device; another index is another device, whose counters began anew.
+        ruleset: a number that changes when the lock's counters began anew.
+        accepted_before: frames that the egress rules have accepted.
+        accepted_after: the same, a few microseconds later.
+        transmitted: frames that the device says it has sent.
+        dropped: frames that the device was given and says it did not send.
+        is_exact: one accepted frame is one frame in the device's counts. Not so where the kernel or the device cuts
+            large packets into frames behind the lock, or where frames can wait in a queue.
+    """
+
+    device: str
+    index: int
+    ruleset: int
+    accepted_before: int
+    accepted_after: int
+    transmitted: int
+    dropped: int
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Latch:
     """Why everything is halted, kept until an operator unlocks."""
 
