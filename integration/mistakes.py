@@ -1,4 +1,4 @@
-"""Every kind of bad input that the issue names, made from a good configuration: what is wrong, and what must be said."""
+"""Every kind of bad input that the issue names: what makes it of a good configuration, and what must be said."""
 
 from __future__ import annotations
 

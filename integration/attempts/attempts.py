@@ -14,14 +14,13 @@ import socket
 import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 
 DEVICE = "eth0"
 COPIES = 3
 WIREGUARD_PORT = 51820
 TARGET_PORT = 53
-# A SYN has no room for a token: its ports tell it.
-SYN_PORTS = (40404, 40405)
 # Source: linux/if_ether.h, linux/if_packet.h, asm-generic/socket.h, linux/sockios.h
 IPV4, ARP, VLAN, IPV6, LOCAL_EXPERIMENTAL = 0x0800, 0x0806, 0x8100, 0x86DD, 0x88B5
 SOL_PACKET, PACKET_QDISC_BYPASS, SO_MARK, SIOCGIFADDR, SIOCGIFHWADDR = 263, 20, 36, 0x8915, 0x8927
@@ -79,13 +78,15 @@ class Attempts:
             sender.sendto(self.token, (SERVICE_DISCOVERY, 6771))
 
     def tcp_to_endpoint(self) -> bytes:
+        # A SYN has no room for the token: its ports are made of it.
+        ports = [32768 + half % 28000 for half in divmod(zlib.crc32(self.token), 65536)]
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sender:
             bind_device(sender)
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sender.settimeout(0)
-            sender.bind(("", SYN_PORTS[0]))
-            sender.connect_ex((self.endpoint, SYN_PORTS[1]))
-        return struct.pack("!HH", *SYN_PORTS)
+            sender.bind(("", ports[0]))
+            sender.connect_ex((self.endpoint, ports[1]))
+        return struct.pack("!HH", *ports)
 
     def icmp_raw(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sender:

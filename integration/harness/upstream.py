@@ -104,8 +104,9 @@ class Upstream:
         self._socket.close()
 
     def _attach_filter(self) -> None:
+        # In pcap-filter(7), `and` and `or` bind alike: every pair needs its parentheses.
         flows = " or ".join(
-            f"(dst host {peer} and udp dst port {PORT} or src host {peer} and udp src port {PORT})"
+            f"(dst host {peer} and udp dst port {PORT}) or (src host {peer} and udp src port {PORT})"
             for peer in self._peers
         )
         program = compile_filter(f"not (ip and ({flows}) and {WIREGUARD_MESSAGE})", linktype=DLT_EN10MB)

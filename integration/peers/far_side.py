@@ -6,6 +6,7 @@ import contextlib
 import json
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +27,11 @@ class FarSide(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.peer = peer
         self.status = status
+
+    def server_bind(self) -> None:
+        """Bind, without HTTPServer's look for a name of the address: on a network that leads nowhere it takes 10 s."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
 
 
 class Handler(BaseHTTPRequestHandler):
