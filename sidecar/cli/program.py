@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sidecar import __version__
+from sidecar.cli.check import check
 from sidecar.cli.completion import completion
 from sidecar.cli.events import events
 from sidecar.cli.failures import NAME, Program
@@ -33,7 +34,7 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
         name=NAME,
         help="""Locks a container's network to one WireGuard tunnel, and keeps it up.
 
-        Everything but `run` and `completion` is for use inside the running sidecar:
+        Everything but `run`, `check` and `completion` is for use inside the running sidecar:
 
         \b
           docker compose exec vpn sidecar status
@@ -47,7 +48,7 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
             "color": False if os.environ.get("NO_COLOR") else None,
         },
     )
-    for command in (status, events, killswitch, converge, switch, unlock, healthcheck, completion, _run(run)):
+    for command in (status, events, killswitch, check, converge, switch, unlock, healthcheck, completion, _run(run)):
         program.add_command(command)
     return click.version_option(__version__, prog_name=NAME)(program)
 
