@@ -102,9 +102,10 @@ def _is_neighbour_discovery(resolution: Resolution, next_hop: IPv6Address, frame
 
 
 def _is_solicitation(resolution: Resolution, next_hop: IPv6Address, frame: Frame) -> bool:
-    group = solicited_node(next_hop)
-    to_all = (frame.destination_address, frame.destination_mac) == (group, _multicast_mac(group))
-    to_known = (frame.destination_address, frame.destination_mac) == (next_hop, resolution.next_hop_mac)
+    group, known = solicited_node(next_hop), resolution.next_hop_mac
+    destination = (frame.destination_address, frame.destination_mac)
+    to_all = destination == (group, _multicast_mac(group))
+    to_known = known is not None and destination == (next_hop, known)
     return (
         (to_all or to_known)
         and frame.icmpv6_type == ND_SOLICITATION
