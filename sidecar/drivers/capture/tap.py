@@ -103,19 +103,19 @@ class TapSocket(SuperSocket):  # type: ignore[misc] # scapy has no types that my
 
 
 def _raw(data: bytes, ancillary: list[tuple[int, int, bytes]], address: tuple[Any, ...]) -> Raw:
+    """Return the frame as on the wire: with a header if its device has none, and with the tag that lay beside it."""
     length_bytes = len(data)
-    _, ether_type, _, hardware_type, _ = address
-    if hardware_type not in _ETHERNET_LIKE:
-        data = bytes(12) + struct.pack("!H", ether_type) + data
+    tags = b""
     for level, kind, value in ancillary:
         if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA) and len(value) >= _AUXDATA.size:
             status, length_bytes, _, _, _, tag, tag_type = _AUXDATA.unpack_from(value)
             if status & _VLAN_VALID:
-                tag_type = tag_type if status & _VLAN_TPID_VALID else _802_1Q
-                data = data[:12] + struct.pack("!HH", tag_type, tag) + data[12:]
-                length_bytes += 4
-    raw = Raw(data)
-    raw.wirelen = length_bytes
+                tags = struct.pack("!HH", tag_type if status & _VLAN_TPID_VALID else _802_1Q, tag)
+    _, ether_type, _, hardware_type, _ = address
+    header = b"" if hardware_type in _ETHERNET_LIKE else bytes(12) + struct.pack("!H", ether_type)
+    data = header + data
+    raw = Raw(data[:12] + tags + data[12:])
+    raw.wirelen = len(header) + length_bytes + len(tags)
     return raw
 
 
