@@ -7,6 +7,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -26,13 +27,25 @@ _POLL_S: Final = 0.01
 
 @dataclass
 class _Device:
-    """A device that we hold: socket `n` is bound to queue `n`."""
+    """A device that we hold.
+
+    Attributes:
+        sockets: what each socket is bound to, as (queue, socket). A queue has two where the device's numbers of
+            receiving and of sending queues were changed one after the other.
+    """
 
     index: int
-    sockets: list[QueueSocket] = field(default_factory=list)
+    sockets: list[tuple[int, QueueSocket]] = field(default_factory=list)
 
     def is_bound(self) -> bool:
-        return bool(self.sockets) and all(socket.is_bound() for socket in self.sockets)
+        return bool(self.sockets) and all(bound.is_bound() for _, bound in self.sockets)
+
+    def has(self, queue: int) -> bool:
+        return any(queue == ours for ours, _ in self.sockets)
+
+    def close(self) -> None:
+        for _, bound in self.sockets:
+            bound.close()
 
 
 class KernelXdpHold:
@@ -45,7 +58,7 @@ class KernelXdpHold:
     def __init__(self, shelf: Shelf | None = None) -> None:
         self._shelf = shelf
         self._devices: dict[str, _Device] = {}
-        self._found: dict[tuple[int, int], QueueSocket] = {}
+        self._found: list[tuple[int, int, QueueSocket]] = []
         self._spare: QueueSocket | None = None
         self._has_taken_over = False
         self._shelf_is_stale = False
@@ -81,7 +94,7 @@ class KernelXdpHold:
     def close(self) -> None:
         """See `XdpHold.close`."""
         for device in self._devices.values():
-            _close(device.sockets)
+            device.close()
         self._devices.clear()
         if self._spare is not None:
             self._spare.close()
@@ -104,55 +117,47 @@ class KernelXdpHold:
         if index is None:
             return
         if device is None:
-            device = self._devices[name] = _Device(index)
+            device = self._devices[name] = _Device(index, self._found_on(index))
         if not self._extend(name, device):
             self._let_go({name})
 
     def _extend(self, name: str, device: _Device) -> bool:
-        """Bind a socket to every queue that has none of ours; false if the device is gone.
+        """Bind a socket to every queue that has none; false if the device is gone.
 
         There is no asking how many queues are in use: the channels that ethtool tells, the counts that rtnetlink tells
-        and the queues in sysfs each differ from it on some device. The kernel's refusal of the next one is the answer.
+        and the queues in sysfs each differ from it on some device. So every queue is tried, the ones that are ours
+        too, until the kernel says that there is no such queue.
         """
-        while True:
-            queue = len(device.sockets)
-            answer = self._bind_next(device, queue)
+        for queue in count():
+            answer = self._bind(device, queue)
             if answer is Answer.NO_SUCH_DEVICE:
                 return False
-            if answer is Answer.BUSY:
+            if answer is Answer.BUSY and not device.has(queue):
                 raise LockError(
                     attempted=f"hold queue {queue} of {name} against AF_XDP",
                     got="somebody already holds it (EBUSY): frames may be passing the lock there, unseen",
                     remedy="find the process in this namespace that has CAP_NET_RAW and an XDP socket, and end it",
                 )
             if answer is Answer.NO_SUCH_QUEUE:
-                if queue > 0:
-                    return True
-                raise LockError(
-                    attempted=f"hold {name} against AF_XDP",
-                    got="the kernel refuses its first queue (EINVAL)",
-                    remedy="use another kind of uplink, or take NET_RAW from the workloads (cap_drop: [NET_RAW])",
-                )
+                break
+        if device.sockets:
+            return True
+        raise LockError(
+            attempted=f"hold {name} against AF_XDP",
+            got="the kernel refuses its first queue (EINVAL)",
+            remedy="use another kind of uplink, or take NET_RAW from the workloads (cap_drop: [NET_RAW])",
+        )
 
-    def _bind_next(self, device: _Device, queue: int) -> Answer:
-        found = self._found.pop((device.index, queue), None)
-        if found is not None:
-            device.sockets.append(found)
-            return Answer.BOUND
-        bound = self._next_socket()
-        if bound is None:
-            raise LockError(attempted="open an AF_XDP socket", got="no AF_XDP", remedy="see dmesg")
-        answer: Answer = Retrying(
-            retry=retry_if_result(lambda answer: answer is Answer.BUSY),
-            stop=stop_after_delay(_PATIENCE_S),
-            wait=wait_fixed(_POLL_S),
-            retry_error_callback=lambda state: Answer.BUSY,  # noqa: ARG005 - tenacity's signature
-        )(bound.bind, device.index, queue)
+    def _bind(self, device: _Device, queue: int) -> Answer:
+        candidate = self._next_socket()
+        if candidate is None:
+            raise LockError(attempted="open an AF_XDP socket", got="no AF_XDP any more", remedy="see dmesg")
+        answer = candidate.bind(device.index, queue) if device.has(queue) else _bind(candidate, device.index, queue)
         if answer is Answer.BOUND:
             self._spare = None
-            device.sockets.append(bound)
+            device.sockets.append((queue, candidate))
             if self._shelf is not None:
-                self._shelf.put(device.index, queue, bound.fileno())
+                self._shelf.put(device.index, queue, candidate.fileno())
         return answer
 
     def _next_socket(self) -> QueueSocket | None:
@@ -168,21 +173,25 @@ class KernelXdpHold:
         self._has_taken_over = True
 
     def _adopt(self, item: Item) -> bool:
-        key = (item.device_index, item.queue)
         left = QueueSocket.adopt(os.dup(item.descriptor))
-        if key in self._found or not left.is_bound():
+        if not left.is_bound() or any(left.is_same(known) for *_, known in self._found):
             left.close()
             return False
-        self._found[key] = left
+        self._found.append((item.device_index, item.queue, left))
         return True
+
+    def _found_on(self, index: int) -> list[tuple[int, QueueSocket]]:
+        ours = [(queue, left) for at, queue, left in self._found if at == index]
+        self._found = [found for found in self._found if found[0] != index]
+        return ours
 
     def _let_go(self, names: set[str]) -> None:
         for name in names:
-            _close(self._devices.pop(name).sockets)
+            self._devices.pop(name).close()
             self._shelf_is_stale = True
 
     def _forget_found(self) -> None:
-        for left in self._found.values():
+        for *_, left in self._found:
             left.close()
             self._shelf_is_stale = True
         self._found.clear()
@@ -190,7 +199,7 @@ class KernelXdpHold:
     def _tidy_shelf(self) -> None:
         """Take off the shelf what we do not hold ourselves any more."""
         if self._shelf is not None and self._shelf_is_stale:
-            ours = {(device.index, queue) for device in self._devices.values() for queue in range(len(device.sockets))}
+            ours = {(device.index, queue) for device in self._devices.values() for queue, _ in device.sockets}
             self._shelf.review(lambda item: (item.device_index, item.queue) in ours)
         self._shelf_is_stale = False
 
@@ -201,9 +210,14 @@ def _index_of(name: str) -> int | None:
     return None
 
 
-def _close(sockets: list[QueueSocket]) -> None:
-    for bound in sockets:
-        bound.close()
+def _bind(candidate: QueueSocket, index: int, queue: int) -> Answer:
+    answer: Answer = Retrying(
+        retry=retry_if_result(lambda answer: answer is Answer.BUSY),
+        stop=stop_after_delay(_PATIENCE_S),
+        wait=wait_fixed(_POLL_S),
+        retry_error_callback=lambda _: Answer.BUSY,
+    )(candidate.bind, index, queue)
+    return answer
 
 
 def _all_of(failures: list[LockError]) -> LockError:

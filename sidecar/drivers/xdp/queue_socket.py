@@ -98,6 +98,10 @@ class QueueSocket:
         """Return the descriptor; it stays the object's."""
         return self._socket.fileno()
 
+    def is_same(self, other: QueueSocket) -> bool:
+        """Whether both are one socket of the kernel's, by two descriptors."""
+        return os.path.sameopenfile(self.fileno(), other.fileno())
+
     def bind(self, index: int, queue: int) -> Answer:
         """Bind to a queue of the device with this index. Unless it is BOUND the socket is as before.
 
