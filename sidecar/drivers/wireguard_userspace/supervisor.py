@@ -24,18 +24,29 @@ class Supervisor(Protocol):
 
 
 class S6Supervisor:
-    """s6, with a service directory for wireguard-go whose run script knows the device's name."""
+    """s6, with a service directory for wireguard-go whose run script finds the device's name in the file `device`."""
 
     def __init__(self, service_directory: Path) -> None:
         self._service_directory = service_directory
 
     def start(self, device: str) -> None:
         """See `Supervisor.start`."""
-        self._control("-u", f"start wireguard-go for {device}")
+        attempted = f"start wireguard-go for {device}"
+        self._name(device, attempted)
+        self._control("-u", attempted)
 
     def restart(self, device: str) -> None:
         """See `Supervisor.restart`. SIGKILL, because a process that is stopped takes no other signal."""
-        self._control("-ku", f"restart wireguard-go for {device}")
+        attempted = f"restart wireguard-go for {device}"
+        self._name(device, attempted)
+        self._control("-ku", attempted)
+
+    def _name(self, device: str, attempted: str) -> None:
+        try:
+            (self._service_directory / "device").write_text(f"{device}\n", encoding="ascii")
+        except OSError as error:
+            remedy = "mount a writable tmpfs on /run; the entrypoint lays out the services there"
+            raise TunnelError(attempted=attempted, got=str(error), remedy=remedy) from error
 
     def _control(self, letters: str, attempted: str) -> None:
         command = ["s6-svc", letters, str(self._service_directory)]

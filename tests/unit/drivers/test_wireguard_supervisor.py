@@ -27,7 +27,9 @@ def write(tool: Path, script: str) -> None:
 
 def test_starting_wants_the_service_up_and_restarting_kills_it_first(tool: Path, tmp_path: Path) -> None:
     write(tool, f'echo "$@" >>{tmp_path}/log')
-    supervisor = S6Supervisor(tmp_path / "service")
+    service = tmp_path / "service"
+    service.mkdir()
+    supervisor = S6Supervisor(service)
     supervisor.start("wg0")
     supervisor.restart("wg0")
     assert (tmp_path / "log").read_text() == f"-u {tmp_path}/service\n-ku {tmp_path}/service\n"
@@ -43,3 +45,15 @@ def test_a_missing_s6_is_an_error_too(tool: Path, tmp_path: Path) -> None:
     assert not tool.exists()
     with pytest.raises(TunnelError, match="s6-svc"):
         S6Supervisor(tmp_path).restart("wg0")
+
+
+def test_the_run_script_finds_the_device_by_name(tool: Path, tmp_path: Path) -> None:
+    write(tool, f"cat {tmp_path}/device >{tmp_path}/seen")
+    tool.with_name("cat").symlink_to("/bin/cat")
+    S6Supervisor(tmp_path).start("tun7")
+    assert (tmp_path / "seen").read_text() == "tun7\n"
+
+
+def test_a_service_directory_that_is_not_there_is_named_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(TunnelError, match="tmpfs"):
+        S6Supervisor(tmp_path / "nowhere").start("wg0")
