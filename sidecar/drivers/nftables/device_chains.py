@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sidecar.drivers.nftables import text
-from sidecar.drivers.nftables.flows import Group, declarations, groups_by_link
+from sidecar.drivers.nftables.flows import Group, askers, declarations, groups_by_link
 from sidecar.drivers.nftables.frames import (
     ETHERNET_HEADER_BYTES,
     TYPE_ARP,
@@ -59,9 +59,9 @@ def counters(device: str) -> tuple[str, str, str]:
 def _chains(policy: Policy, groups: tuple[Group, ...], device: str) -> Iterable[str]:
     own_groups = [group for group in groups if group.flow.device == device]
     resolutions = [resolution for resolution in policy.resolutions if resolution.device == device]
-    yield _chain("ingress", device, [*map(_inward, own_groups), *_answers(resolutions)])
+    yield _chain("ingress", device, [*map(_inward, own_groups), *_answers(policy, resolutions)])
     outward = [_outward(group, policy.fwmark) for group in own_groups]
-    yield _chain("egress", device, [*outward, *_questions(resolutions)])
+    yield _chain("egress", device, [*outward, *_questions(policy, resolutions)])
 
 
 def _chain(direction: str, device: str, rules: list[str]) -> str:
@@ -90,22 +90,23 @@ def _inward(group: Group) -> str:
     return f"{own} {text.raw('ll', _TYPE_AT_BYTE, _ether_type(group.flow))} {group.inward} accept"
 
 
-def _questions(resolutions: Iterable[Resolution]) -> Iterable[str]:
+def _questions(policy: Policy, resolutions: Iterable[Resolution]) -> Iterable[str]:
     for resolution in resolutions:
-        for frame, meaning in resolution_frames(resolution):
+        for frame, meaning in resolution_frames(resolution, askers(resolution, policy.flows)):
             header, packet = frame[:ETHERNET_HEADER_BYTES], frame[ETHERNET_HEADER_BYTES:]
             pins = f"meta length {len(frame)} {text.raw('ll', 0, header)} {text.exact_packet(packet)}"
             yield f'{pins} {text.accept_counted(accepted(resolution.device))} comment "{meaning}"'
 
 
-def _answers(resolutions: Iterable[Resolution]) -> Iterable[str]:
+def _answers(policy: Policy, resolutions: Iterable[Resolution]) -> Iterable[str]:
     # Not pinned: the sender's MAC, because a new one is what we want to learn.
     for resolution in resolutions:
         own, next_hop = resolution.source_address, resolution.next_hop
         if own.version == _IPV4:
-            for operation in ("request", "reply"):
+            asking = [("request", asker) for asker in (next_hop, *askers(resolution, policy.flows))]
+            for operation, sender in [*asking, ("reply", next_hop)]:
                 shape = f"arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation {operation}"
                 pins = f"{text.raw('ll', _TYPE_AT_BYTE, TYPE_ARP)} {shape}"
-                yield f"{pins} arp saddr ip {next_hop} arp daddr ip {own} accept"
+                yield f"{pins} arp saddr ip {sender} arp daddr ip {own} accept"
         for match in discovery_inward(resolution):
             yield f"{text.raw('ll', _TYPE_AT_BYTE, TYPE_IPV6)} {match} accept"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sidecar.core.killswitch import Resolution
-    from sidecar.core.model import MacAddress
+    from sidecar.core.model import Address, MacAddress
 
 ETHERNET_HEADER_BYTES = 14
 TYPE_ARP = b"\x08\x06"
@@ -42,17 +42,22 @@ class Exact(NamedTuple):
     meaning: str
 
 
-def resolution_frames(resolution: Resolution) -> tuple[Exact, ...]:
+def resolution_frames(resolution: Resolution, askers: tuple[Address, ...] = ()) -> tuple[Exact, ...]:
     """Return every frame that `resolution` permits to leave: to all, and to the next hop once its MAC is known.
+
+    Args:
+        resolution: whose MAC is asked for, and by whom.
+        askers: other addresses by which the next hop may ask for us, such as that of an endpoint on the very host
+            that is our gateway: a host asks by the source address of the packet that it wants to send.
 
     Raises:
         LockError: the uplink has no Ethernet address.
     """
     source, next_hop = resolution.source_address, resolution.next_hop
     if isinstance(source, IPv4Address) and isinstance(next_hop, IPv4Address):
-        return tuple(_arp(resolution, source, next_hop))
+        return tuple(_arp(resolution, source, (next_hop, *(a for a in askers if isinstance(a, IPv4Address)))))
     if isinstance(source, IPv6Address) and isinstance(next_hop, IPv6Address):
-        return tuple(_discovery(resolution, source, next_hop))
+        return tuple(_discovery(resolution, source, (next_hop, *(a for a in askers if isinstance(a, IPv6Address)))))
     return ()
 
 
@@ -75,43 +80,47 @@ def mac_bytes(mac: MacAddress, device: str) -> bytes:
     return octets
 
 
-def _arp(resolution: Resolution, source: IPv4Address, next_hop: IPv4Address) -> Iterable[Exact]:
+def _arp(resolution: Resolution, source: IPv4Address, askers: tuple[IPv4Address, ...]) -> Iterable[Exact]:
     own = mac_bytes(resolution.source_mac, resolution.device)
 
-    def frame(to: bytes, operation: bytes, target_mac: bytes) -> bytes:
-        body = _ARP_ETHERNET_IPV4 + operation + own + source.packed + target_mac + next_hop.packed
+    def frame(to: bytes, operation: bytes, target_mac: bytes, target: IPv4Address) -> bytes:
+        body = _ARP_ETHERNET_IPV4 + operation + own + source.packed + target_mac + target.packed
         return to + own + TYPE_ARP + body
 
+    next_hop = askers[0]
     # The kernel leaves the target's hardware address of a request zero, also when it asks a known neighbour.
-    yield Exact(frame(_BROADCAST, _ARP_REQUEST, bytes(6)), f"ARP: who has {next_hop}")
+    yield Exact(frame(_BROADCAST, _ARP_REQUEST, bytes(6), next_hop), f"ARP: who has {next_hop}")
     if resolution.next_hop_mac is not None:
         known = mac_bytes(resolution.next_hop_mac, resolution.device)
-        yield Exact(frame(known, _ARP_REQUEST, bytes(6)), f"ARP: still there, {next_hop}")
-        yield Exact(frame(known, _ARP_REPLY, known), f"ARP: {source} is here, to {next_hop}")
+        yield Exact(frame(known, _ARP_REQUEST, bytes(6), next_hop), f"ARP: still there, {next_hop}")
+        for asker in sorted(set(askers)):
+            yield Exact(frame(known, _ARP_REPLY, known, asker), f"ARP: {source} is here, to {asker}")
 
 
-def _discovery(resolution: Resolution, source: IPv6Address, next_hop: IPv6Address) -> Iterable[Exact]:
-    own = mac_bytes(resolution.source_mac, resolution.device)
-
-    def solicitation(to: bytes, destination: IPv6Address) -> bytes:
-        message = _nd_message(_SOLICITATION, 0, next_hop, _OPTION_SOURCE + own)
-        return to + own + TYPE_IPV6 + _ipv6_packet(source, destination, message)
-
+def _discovery(resolution: Resolution, source: IPv6Address, askers: tuple[IPv6Address, ...]) -> Iterable[Exact]:
+    own, next_hop = mac_bytes(resolution.source_mac, resolution.device), askers[0]
+    known = mac_bytes(resolution.next_hop_mac, resolution.device) if resolution.next_hop_mac is not None else None
     group = solicited_node(next_hop)
     # Source: RFC 2464, section 7: 33:33 and the last four octets of the group.
-    yield Exact(solicitation(b"\x33\x33" + group.packed[-4:], group), f"ND: who has {next_hop}")
-    if resolution.next_hop_mac is None:
-        return
-    known = mac_bytes(resolution.next_hop_mac, resolution.device)
-    yield Exact(solicitation(known, next_hop), f"ND: still there, {next_hop}")
-    # A router may ask from its link-local address, which the kernel makes of its MAC (EUI-64) by default.
-    for destination in sorted({next_hop, _link_local(known)}):
-        # The kernel answers a multicast question with override flag and option, a unicast one with neither.
-        # Source: ndisc_recv_ns() in net/ipv6/ndisc.c.
-        for flags, option in ((_SOLICITED_OVERRIDE, _OPTION_TARGET + own), (_SOLICITED, b"")):
-            message = _nd_message(_ADVERTISEMENT, flags, source, option)
-            frame = known + own + TYPE_IPV6 + _ipv6_packet(source, destination, message)
-            yield Exact(frame, f"ND: {source} is here, to {destination}")
+    questions = [(b"\x33\x33" + group.packed[-4:], group, f"ND: who has {next_hop}")]
+    if known is not None:
+        questions.append((known, next_hop, f"ND: still there, {next_hop}"))
+    # The kernel asks by the address of the packet that waits, and by its link-local one where none does.
+    for asking in sorted({source, _link_local(own)}):
+        message = _nd_message(_SOLICITATION, 0, next_hop, _OPTION_SOURCE + own)
+        for to, destination, meaning in questions:
+            yield Exact(to + own + TYPE_IPV6 + _ipv6_packet(asking, destination, message), f"{meaning}, by {asking}")
+    if known is not None:
+        for asker in sorted({*askers, _link_local(known)}):
+            yield from _discovery_answers(known + own, source, asker)
+
+
+def _discovery_answers(header: bytes, source: IPv6Address, asker: IPv6Address) -> Iterable[Exact]:
+    # The kernel answers a multicast question with override flag and option, a unicast one with neither.
+    # Source: ndisc_recv_ns() in net/ipv6/ndisc.c.
+    for flags, option in ((_SOLICITED_OVERRIDE, _OPTION_TARGET + header[6:]), (_SOLICITED, b"")):
+        packet = _ipv6_packet(source, asker, _nd_message(_ADVERTISEMENT, flags, source, option))
+        yield Exact(header + TYPE_IPV6 + packet, f"ND: {source} is here, to {asker}")
 
 
 def _nd_message(kind: int, flags: int, target: IPv6Address, option: bytes) -> bytes:
@@ -134,5 +143,8 @@ def _checksum(data: bytes) -> bytes:
 
 
 def _link_local(mac: bytes) -> IPv6Address:
-    """Return the address that EUI-64 makes of a MAC (RFC 4291, appendix A)."""
+    """Return the address that EUI-64 makes of a MAC (RFC 4291, appendix A); the kernel's choice unless told otherwise.
+
+    Source: addr_gen_mode in the kernel's networking/ip-sysctl.
+    """
     return IPv6Address(_LINK_LOCAL + bytes((mac[0] ^ _UNIVERSAL_BIT,)) + mac[1:3] + b"\xff\xfe" + mac[3:])

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from sidecar.drivers.nftables import text
-from sidecar.drivers.nftables.flows import Group, declarations, groups_by_source
+from sidecar.drivers.nftables.flows import Group, askers, declarations, groups_by_source
 from sidecar.drivers.nftables.frames import ETHERNET_HEADER_BYTES, resolution_frames
 from sidecar.drivers.nftables.names import quoted
 
@@ -74,11 +74,11 @@ def _outward(policy: Policy, groups: tuple[Group, ...], action: str) -> Iterable
         yield f"oifname {device} meta mark {policy.fwmark:#010x} {group.outward} {action}accept"
     for resolution in policy.resolutions:
         if isinstance(resolution.source_address, IPv6Address):
-            yield from _discovery_outward(resolution)
+            yield from _discovery_outward(policy, resolution)
 
 
-def _discovery_outward(resolution: Resolution) -> Iterable[str]:
-    for frame, meaning in resolution_frames(resolution):
+def _discovery_outward(policy: Policy, resolution: Resolution) -> Iterable[str]:
+    for frame, meaning in resolution_frames(resolution, askers(resolution, policy.flows)):
         packet = frame[ETHERNET_HEADER_BYTES:]
         pins = f"meta length {len(packet)} {text.exact_packet(packet)}"
         yield f'oifname {quoted(resolution.device)} {pins} accept comment "{meaning}"'

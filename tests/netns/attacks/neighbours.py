@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tests.netns.attacks.scene import Scene
 
 ARP_QUESTION, ARP_PROBE, ARP_ANSWER = (exact.frame for exact in resolution_frames(at.POLICY.resolutions[0]))
-ND_QUESTION, ND_PROBE, ND_ANSWER, *_ = (exact.frame for exact in resolution_frames(at.POLICY.resolutions[1]))
+ND_FRAMES = resolution_frames(at.POLICY.resolutions[1])
+ND_QUESTION = next(exact.frame for exact in ND_FRAMES if "who has" in exact.meaning and at.OWN6 in exact.meaning)
+ND_ANSWER = next(exact.frame for exact in ND_FRAMES if "is here" in exact.meaning)
 
 
 def changed(frame: bytes, at_byte: int, value: bytes) -> bytes:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 OWN, NEXT_HOP = "02:00:00:00:00:02", "02:00:00:00:00:01"
 
 
+OWN_LINK_LOCAL = "fe80::ff:fe00:2"
+
+
 def frames(permit: Resolution) -> list[bytes]:
     return [exact.frame for exact in resolution_frames(permit)]
 
@@ -34,8 +37,8 @@ def arp(to: str, **fields: str | int) -> bytes:
     return bytes(Ether(dst=to, src=OWN) / ARP(hwsrc=OWN, psrc="10.77.0.2", pdst="10.77.0.1", **fields))
 
 
-def discovery(to: str, destination: str, *message: Packet) -> bytes:
-    packet = Ether(dst=to, src=OWN) / IPv6(src="2001:db8::2", dst=destination, hlim=255)
+def discovery(to: str, destination: str, *message: Packet, source: str = "2001:db8::2") -> bytes:
+    packet = Ether(dst=to, src=OWN) / IPv6(src=source, dst=destination, hlim=255)
     for layer in message:
         packet = packet / layer
     return bytes(packet)
@@ -57,7 +60,10 @@ def test_a_known_ipv4_next_hop_may_also_be_probed_and_answered() -> None:
 def test_an_unknown_ipv6_next_hop_may_be_asked_for_by_its_multicast_group_only() -> None:
     asked = frames(resolution("2001:db8::12:3456", source="2001:db8::2", mac=None))
     question = ICMPv6ND_NS(tgt="2001:db8::12:3456"), ICMPv6NDOptSrcLLAddr(lladdr=OWN)
-    assert asked == [discovery("33:33:ff:12:34:56", "ff02::1:ff12:3456", *question)]
+    assert asked == [
+        discovery("33:33:ff:12:34:56", "ff02::1:ff12:3456", *question, source=source)
+        for source in ("2001:db8::2", OWN_LINK_LOCAL)
+    ]
 
 
 def test_a_known_ipv6_next_hop_may_be_probed_and_answered_at_its_global_and_link_local_address() -> None:
@@ -65,14 +71,24 @@ def test_a_known_ipv6_next_hop_may_be_probed_and_answered_at_its_global_and_link
     question = ICMPv6ND_NS(tgt="2001:db8::1"), ICMPv6NDOptSrcLLAddr(lladdr=OWN)
     long_answer = ICMPv6ND_NA(tgt="2001:db8::2", R=0, S=1, O=1), ICMPv6NDOptDstLLAddr(lladdr=OWN)
     short_answer = ICMPv6ND_NA(tgt="2001:db8::2", R=0, S=1, O=0)
-    link_local = "fe80::ff:fe00:1"
     assert made == [
         discovery("33:33:ff:00:00:01", "ff02::1:ff00:1", *question),
         discovery(NEXT_HOP, "2001:db8::1", *question),
+        discovery("33:33:ff:00:00:01", "ff02::1:ff00:1", *question, source=OWN_LINK_LOCAL),
+        discovery(NEXT_HOP, "2001:db8::1", *question, source=OWN_LINK_LOCAL),
         discovery(NEXT_HOP, "2001:db8::1", *long_answer),
         discovery(NEXT_HOP, "2001:db8::1", short_answer),
-        discovery(NEXT_HOP, link_local, *long_answer),
-        discovery(NEXT_HOP, link_local, short_answer),
+        discovery(NEXT_HOP, "fe80::ff:fe00:1", *long_answer),
+        discovery(NEXT_HOP, "fe80::ff:fe00:1", short_answer),
+    ]
+
+
+def test_a_next_hop_that_asks_by_the_address_of_an_endpoint_behind_it_is_answered_there() -> None:
+    permit = resolution("10.77.0.1", source="10.77.0.2", mac=NEXT_HOP)
+    answers = [exact.frame for exact in resolution_frames(permit, (ip_address("192.0.2.20"),))][2:]
+    assert answers == [
+        arp(NEXT_HOP, op=2, hwdst=NEXT_HOP),
+        bytes(Ether(dst=NEXT_HOP, src=OWN) / ARP(op=2, hwsrc=OWN, psrc="10.77.0.2", hwdst=NEXT_HOP, pdst="192.0.2.20")),
     ]
 
 
