@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar import healthcheck
@@ -121,6 +121,7 @@ def test_whatever_is_no_document_is_unhealthy_with_one_line(tmp_path: Path, cont
     assert line.startswith("unhealthy: ")
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_no_bytes_at_all_make_it_healthy_or_make_it_raise(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
@@ -135,6 +136,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(key=st.sampled_from(sorted(document())), value=JSON)
 def test_no_value_of_any_field_makes_it_raise_and_the_line_is_one_line(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: object
@@ -144,6 +146,7 @@ def test_no_value_of_any_field_makes_it_raise_and_the_line_is_one_line(
     assert 0 < len(line) <= 1000
 
 
+@settings(deadline=None)
 @given(cut=st.integers(min_value=0, max_value=len(json.dumps(document())) - 1))
 def test_a_truncated_document_is_never_healthy(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     whole = json.dumps(document()).encode()

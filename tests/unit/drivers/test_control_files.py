@@ -186,6 +186,42 @@ def test_a_follower_in_step_with_a_fast_writer_misses_nothing_that_is_still_kept
     assert numbers[-1] == 1999
 
 
+def test_a_follower_misses_nothing_where_the_file_was_rotated_twice_between_two_looks(events_path: Path) -> None:
+    writer = EventFile(events_path, 300)
+    writer.append(Announce("tick", "0"))
+    with EventReader(events_path) as reader:
+        followed = texts(reader)
+        rotations, number = 0, 0
+        while rotations < 2:
+            number += 1
+            writer.append(Announce("tick", str(number)))
+            rotations += not events_path.exists()
+        writer.append(Announce("tick", "last"))
+        followed += texts(reader)
+    assert followed == [*(str(each) for each in range(number + 1)), "last"]
+
+
+def test_an_event_written_after_the_last_look_and_before_the_rotation_is_not_missed(events_path: Path) -> None:
+    writer = EventFile(events_path, 300)
+
+    class Raced(EventReader):
+        """The writer is quicker than this reader, once, between its reading and its looking for the next file."""
+
+        def _following(self, descriptor: int) -> int | None:
+            while not previous(events_path).exists():
+                writer.append(Announce("tick", "late"))
+            if not events_path.exists():
+                writer.append(Announce("tick", "new"))
+            return super()._following(descriptor)
+
+    writer.append(Announce("tick", "seen"))
+    with Raced(events_path) as reader:
+        followed = texts(reader)
+    assert followed[0] == "seen"
+    assert set(followed[1:-1]) == {"late"}
+    assert followed[-1] == "new"
+
+
 def test_a_reader_that_begins_after_a_rotation_reads_both_files_once(events_path: Path) -> None:
     writer = EventFile(events_path, 300)
     while not previous(events_path).exists():
@@ -214,17 +250,21 @@ from sidecar.drivers.control.event_file import EventFile, EventReader, decode
 from sidecar.errors import ControlError
 path = Path(sys.argv[1]) / "events.jsonl"
 writer, kept, refused = EventFile(path), 0, 0
-for _ in range(100):
+ballast = path.with_name("ballast")
+ballast.write_bytes(bytes(8192))
+while not refused:
     try:
         writer.append(Announce("fill", "x" * 900))
         kept += 1
     except ControlError as error:
         assert "No space left" in error.got, error
         refused += 1
+ballast.unlink()
+writer.append(Announce("fill", "after"))
 with EventReader(path) as reader:
-    lines = list(reader.lines())
-assert kept and refused, (kept, refused)
-assert len(lines) == kept and all(decode(line) for line in lines), (kept, len(lines))
+    events = [decode(line) for line in reader.lines()]
+assert kept, kept
+assert len(events) == kept + 1 and all(events) and events[-1].text == "after", (kept, events)
 """
     mount = 'mount -t tmpfs -o size=16k none "$1" && exec "$2" -c "$3" "$1"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, script]

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sidecar.drivers.control.protocol import (
@@ -35,6 +35,7 @@ REQUESTS = st.builds(Request, st.sampled_from(NAMELESS)) | st.builds(
 RESPONSES = st.builds(Response, st.booleans(), st.text(), st.integers(min_value=0, max_value=255), JSON)
 
 
+@settings(deadline=None)
 @given(request=REQUESTS)
 def test_a_request_arrives_as_it_was_sent(request: Request) -> None:
     line = encode_request(request)
@@ -43,6 +44,7 @@ def test_a_request_arrives_as_it_was_sent(request: Request) -> None:
     assert decode_request(line[:-1]) == request
 
 
+@settings(deadline=None)
 @given(response=RESPONSES)
 def test_a_response_arrives_as_it_was_sent(response: Response) -> None:
     line = encode_response(response)
@@ -50,6 +52,7 @@ def test_a_response_arrives_as_it_was_sent(response: Response) -> None:
     assert decode_response(line[:-1]) == response
 
 
+@settings(deadline=None)
 @given(line=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 @example(b'{"command": []}')
 @example(b"[" * 4000)
@@ -99,6 +102,7 @@ def test_an_answer_that_cannot_be_sent_becomes_an_error_that_can(data: object) -
     assert response.exit_code == EXIT_SOFTWARE
 
 
+@settings(deadline=None)
 @given(pieces=st.lists(st.binary(max_size=20).map(lambda piece: piece.replace(b"\n", b"")), max_size=8))
 def test_a_line_is_read_whole_however_it_was_cut(pieces: list[bytes]) -> None:
     ours, theirs = socket.socketpair()
@@ -135,7 +139,7 @@ def test_a_sender_of_single_bytes_gets_no_more_time_than_any_other() -> None:
     stop = threading.Event()
 
     def drip() -> None:
-        while not stop.wait(0.01):
+        while not stop.wait(0.001):
             theirs.sendall(b"x")
 
     dripper = threading.Thread(target=drip)
@@ -143,7 +147,7 @@ def test_a_sender_of_single_bytes_gets_no_more_time_than_any_other() -> None:
         dripper.start()
         try:
             with pytest.raises(TimeoutError):
-                read_line(ours, 1_000_000, 0.2)
+                read_line(ours, 10_000_000, 0.2)
         finally:
             stop.set()
             dripper.join(5.0)
