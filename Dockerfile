@@ -41,7 +41,8 @@ RUN --mount=type=secret,id=ca-bundle \
     && apt-get "$@" -qq update \
     && apt-get "$@" -qq -y install --no-install-recommends \
         libpcap0.8t64 nftables python3 s6 wireguard-go wireguard-tools \
-    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old
+    && apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old \
+    && install -d -m 700 /var/lib/sidecar
 COPY --from=dependencies /opt/sidecar /opt/sidecar
 COPY rootfs /
 COPY --from=package /opt/package/sidecar /opt/sidecar/lib/python3.13/site-packages/sidecar
