@@ -262,7 +262,7 @@ def test_a_link_that_goes_down_and_comes_up_is_watched_all_the_time(lab: Lab) ->
         lab.here.ip("link", "set", "eth0", "down")
         assert lab.capture.watched() == {"eth0"}
         lab.here.ip("link", "set", "eth0", "up")
-        lab.here.ip("route", "replace", "default", "via", GATEWAY)
+        lab.here.await_running("eth0")
         lab.seen.clear()
         lab.raw(ethernet(0x88B5, bytes(46 + number)))
         assert lab.await_frames()[0].ether_type == 0x88B5

@@ -108,6 +108,18 @@ class Namespace:
             self.ip("link", "set", port, "master", device, "up")
         self.ip("link", "set", device, "up")
 
+    def await_running(self, device: str) -> None:
+        """Wait until a device that was set up carries frames; before, the kernel drops them without a word.
+
+        Source: linkwatch_do_dev() in net/core/link_watch.c, which gives the device its queue after the carrier came.
+        """
+
+        def runs() -> bool:
+            shown = self.ip("link", "show", device)
+            return "state UP" in shown and "qdisc noop " not in shown
+
+        wait_until(runs, COMMAND_TIMEOUT_S, f"{device} in {self.name} to run")
+
     def kill_everything(self) -> None:
         """End every process that was started here or still lives here, except the caller."""
         for process in self._started:
@@ -181,6 +193,9 @@ class World:
                 end.namespace.ip("address", "add", address, "dev", end.device, *nodad)
             if end.up:
                 end.namespace.ip("link", "set", end.device, "up")
+        if one.up and other.up:
+            for end in (one, other):
+                end.namespace.await_running(end.device)
 
     def device_name(self) -> str:
         """Return a WireGuard device name of our own.
