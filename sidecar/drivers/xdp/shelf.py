@@ -25,6 +25,7 @@ VARIABLE: Final = "XDP_SHELF"
 """Environment variable with the descriptors of the two ends, such as "7,8"."""
 
 _LABEL: Final = struct.Struct("=QII")  # 0, or a mark's number; index of the device; queue
+_DESCRIPTOR: Final = struct.Struct("=i")
 _NO_DESCRIPTOR: Final = -1
 
 
@@ -120,17 +121,18 @@ class Shelf:
         self._back.close()
 
     def _send(self, number: int, item: Item) -> None:
-        descriptors = [] if item.descriptor == _NO_DESCRIPTOR else [item.descriptor]
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, _DESCRIPTOR.pack(item.descriptor))
         label = _LABEL.pack(number, item.device_index, item.queue)
         try:
-            socket.send_fds(self._front, [label], descriptors, socket.MSG_DONTWAIT)
+            # Not by send_fds and recv_fds: Python 3.11 drops the flags that it is given.
+            self._front.sendmsg([label], [] if item.descriptor == _NO_DESCRIPTOR else [rights], socket.MSG_DONTWAIT)
         except OSError as error:
             raise _lock_error("put an AF_XDP socket on its shelf", error) from error
 
     def _receive(self, flags: int) -> tuple[int, Item] | None:
         wanted = flags | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
         try:
-            label, descriptors, _, _ = socket.recv_fds(self._back, _LABEL.size, 1, wanted)
+            label, ancillary, _, _ = self._back.recvmsg(_LABEL.size, socket.CMSG_SPACE(_DESCRIPTOR.size), wanted)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -138,7 +140,8 @@ class Shelf:
         if not label:
             return None
         number, device_index, queue = _LABEL.unpack(label)
-        return number, Item(device_index, queue, descriptors[0] if descriptors else _NO_DESCRIPTOR)
+        descriptor = _DESCRIPTOR.unpack(ancillary[0][2])[0] if ancillary else _NO_DESCRIPTOR
+        return number, Item(device_index, queue, descriptor)
 
 
 def _close(item: Item) -> None:
