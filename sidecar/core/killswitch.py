@@ -167,7 +167,7 @@ def path_to(endpoint: Endpoint, uplinks: tuple[Uplink, ...]) -> Path | None:
                 return Path(endpoint, uplink, interface.ip, endpoint.address)
     for uplink in uplinks:
         for gateway in uplink.gateways:
-            source = _source_for(gateway, uplink)
+            source = _source_towards(gateway, uplink)
             if gateway.version == endpoint.address.version and source is not None:
                 return Path(endpoint, uplink, source, gateway)
     return None
@@ -201,7 +201,7 @@ def _recall(seen: Uplink, known: Uplink | None) -> Uplink:
     kept = tuple(
         gateway
         for gateway in known.gateways
-        if gateway.version not in families and _source_for(gateway, seen) is not None
+        if gateway.version not in families and _source_towards(gateway, seen) is not None
     )
     neighbours = dict(seen.neighbours)
     for address, neighbour in known.neighbours.items():
@@ -216,6 +216,19 @@ def _source_for(next_hop: Address, uplink: Uplink) -> Address | None:
         if next_hop in interface.network:
             return interface.ip
     return None
+
+
+def _source_towards(gateway: Address, uplink: Uplink) -> Address | None:
+    """Return the address that packets by `gateway` carry; None where it cannot be a next hop of this uplink.
+
+    A link-local gateway is on every link and no network of ours holds it: IPv6 routers announce themselves by such an
+    address, and some container networks have 169.254.1.1. Packets carry the first address of its family then.
+    """
+    source = _source_for(gateway, uplink)
+    if source is None and gateway.is_link_local:
+        own = (interface.ip for interface in uplink.addresses)
+        return next((address for address in own if address.version == gateway.version), None)
+    return source
 
 
 def _flows(every_path: tuple[Path, ...]) -> Iterable[Flow]:
