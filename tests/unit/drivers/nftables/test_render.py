@@ -17,6 +17,7 @@ from sidecar.errors import Bug, LockError
 from tests import policies
 
 GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parents[4]
 
 
 def chain(text: str, name: str) -> list[str]:
@@ -150,3 +151,10 @@ def test_ipv4_and_ipv6_tunnel_addresses_have_sets_of_their_own() -> None:
     text = render(replace(policies.GATEWAY, tunnel_addresses=(ip_address("2001:db8:9::2"),)))
     assert 'oifname "wg0" ip6 saddr @tunnel_ipv6 accept' in chain(text, "output")
     assert "tunnel_ipv4" not in text
+
+
+def test_what_the_entrypoint_loads_is_the_sealed_policy() -> None:
+    loaded = (ROOT / "rootfs/usr/share/sidecar/sealed.nft").read_text()
+    rules = "".join(line for line in loaded.splitlines(keepends=True) if not line.startswith("#"))
+    assert render(sealed([])).startswith(rules)
+    assert rules.count("policy drop;") == 5
