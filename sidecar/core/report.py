@@ -61,7 +61,7 @@ def document(state: State, plan: Plan, at_s: float, surroundings: Surroundings) 
             "endpoints": [endpoint.name for endpoint in plan.endpoints],
         },
         "pid": surroundings.pid,
-        "since_s": max(at_s - state.active_since_s, 0.0),
+        "endpoint_since_s": max(at_s - state.active_since_s, 0.0),
     }
 
 
@@ -164,7 +164,8 @@ def _tunnel(state: State, plan: Plan, at_s: float, kind: str) -> dict[str, objec
 
 def _leak_detail(state: State) -> str:
     if state.latch is not None:
-        return f"{state.latch.evidence} ({state.frames_leaked} frames seen)"
+        frames = "1 frame" if state.frames_leaked == 1 else f"{state.frames_leaked} frames"
+        return f"{state.latch.evidence} ({frames} seen)"
     return f"no live tap on {', '.join(state.blind)}" if state.blind else ""
 
 

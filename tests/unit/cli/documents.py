@@ -28,7 +28,7 @@ HEALTHY: dict[str, Any] = {
     "threshold_cycles": 3,
     "latch": None,
     "config": {"fault": None, "warnings": [], "endpoints": ["10-primary", "20-backup"]},
-    "since_s": 240.0,
+    "endpoint_since_s": 240.0,
     "pid": 17,
 }
 
