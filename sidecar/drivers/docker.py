@@ -20,7 +20,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 _OUR_FILES = re.compile(
     r"/([0-9a-f]{64})/(?:userdata/)?(?:hostname|hosts|resolv\.conf) /etc/(?:hostname|hosts|resolv\.conf) "
 )
-"""Docker and Podman mount three files from the container's own directory, whose name is its id.
+"""Docker and Podman mount three files from the container's directory, whose name is its id.
 
 Source: proc_pid_mountinfo(5): the root of the mount within its file system is field 4, the mount point field 5.
 """
@@ -34,7 +34,7 @@ _GONE = 404
 
 
 def own_id(mounts: Path = MOUNTS) -> str | None:
-    """Return the id of the container that this process runs in; None where it runs in none that can be told."""
+    """Return the id of the container whose network namespace this is; None where it is none that can be told."""
     try:
         found = _OUR_FILES.search(mounts.read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -75,7 +75,7 @@ class DockerWorkloads:
         try:
             client = docker.DockerClient(base_url=f"unix://{self._socket}", timeout=_REQUEST_TIMEOUT_S)
             with closing(client):
-                joined = self._joined(client)
+                joined = self._joined(client, on_leak)
                 with ThreadPoolExecutor(_AT_ONCE) as pool:
                     troubles = list(pool.map(lambda one: _obey(one, on_leak, failures), joined))
         except failures as error:
@@ -84,18 +84,39 @@ class DockerWorkloads:
             ) from error
         return self._in_words(on_leak, [one.name for one in joined], [trouble for trouble in troubles if trouble])
 
-    def _joined(self, client: Any) -> list[Any]:
+    def _joined(self, client: Any, on_leak: OnLeak) -> list[Any]:
         """Return the running containers that share our namespace, but for us and for the one that it belongs to."""
-        ours = self._container or own_id() or socket.gethostname()
-        us = client.containers.get(ours)
+        known = client.containers.get(self._container or own_id() or socket.gethostname())
         running = client.containers.list(ignore_removed=True)
-        owners = [one for one in running if _names(_joined_to(us), one)]
-        inside = [us, *owners]
-        others = [one for one in running if one.id not in {member.id for member in inside}]
+        owner = known
+        while joined := [one for one in running if _names(_joined_to(owner), one)]:
+            owner = joined[0]
+        inside = [owner]
+        others = [one for one in running if one.id != owner.id]
         while more := [one for one in others if any(_names(_joined_to(one), member) for member in inside)]:
             inside += more
             others = [one for one in others if one not in more]
-        return inside[1 + len(owners) :]
+        us = known if self._container is not None else self._ourselves(known, inside, on_leak)
+        return [one for one in inside if one.id not in {us.id, owner.id}]
+
+    def _ourselves(self, known: Any, inside: list[Any], on_leak: OnLeak) -> Any:
+        """Return our own container, lest we stop it.
+
+        Where we joined another's namespace, the engine mounts that one's files into us, and they bear that one's id.
+        What tells us from it then is the engine's socket, which we have.
+        """
+        candidates = [known] if self._has_socket(known) else [one for one in inside if self._has_socket(one)]
+        if len(candidates) != 1:
+            raise self._error(
+                on_leak,
+                f"{len(candidates)} containers of this namespace have the socket, and one of them should be this one",
+                "give this container's id",
+            )
+        return candidates[0]
+
+    def _has_socket(self, container: Any) -> bool:
+        mounted = {Path(mount["Destination"]).resolve() for mount in container.attrs.get("Mounts", [])}
+        return self._socket is not None and self._socket.resolve() in mounted
 
     def _in_words(self, on_leak: OnLeak, names: list[str], troubles: list[str]) -> str:
         if troubles:

@@ -43,12 +43,15 @@ class Engine(socketserver.ThreadingUnixStreamServer):
         self.refusals: dict[str, int] = {}
         self.asked: list[str] = []
 
-    def add(self, identifier: str, name: str, mode: str = "bridge", status: str = "running") -> None:
+    def add(
+        self, identifier: str, name: str, mode: str = "bridge", status: str = "running", *, with_socket: bool = False
+    ) -> None:
         self.containers[identifier] = {
             "Id": identifier,
             "Name": f"/{name}",
             "State": {"Status": status},
             "HostConfig": {"NetworkMode": mode},
+            "Mounts": [{"Destination": "/data"}, *([{"Destination": str(self.path)}] if with_socket else [])],
         }
 
 
@@ -154,6 +157,42 @@ def test_beside_a_namespace_holder_the_others_are_told_and_the_holder_is_left(en
     engine.add(long_id(3), "web", f"container:{HOLDER}")
     engine.add(long_id(4), "other")
     assert DockerWorkloads(engine.path, US).tell(OnLeak.STOP) == "stopped web"
+
+
+def mounted_from(monkeypatch: pytest.MonkeyPatch, identifier: str) -> None:
+    """Let the files that the engine mounts into us come from this container."""
+    monkeypatch.setattr("sidecar.drivers.docker.own_id", lambda: identifier)
+
+
+def test_we_are_the_one_whose_files_are_mounted(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted_from(monkeypatch, US)
+    engine.add(US, "vpn", with_socket=True)
+    engine.add(long_id(3), "a workload with the socket", f"container:{US}", with_socket=True)
+    assert DockerWorkloads(engine.path).tell(OnLeak.STOP) == "stopped a workload with the socket"
+
+
+def test_beside_a_namespace_holder_whose_files_we_have_we_do_not_stop_ourselves(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounted_from(monkeypatch, HOLDER)
+    engine.add(HOLDER, "holder")
+    engine.add(US, "vpn", f"container:{HOLDER}", with_socket=True)
+    engine.add(long_id(3), "web", f"container:{HOLDER}")
+    assert DockerWorkloads(engine.path).tell(OnLeak.STOP) == "stopped web"
+    assert engine.asked == ["stop web"]
+
+
+@pytest.mark.parametrize("with_socket", [0, 2])
+def test_where_it_cannot_be_told_who_we_are_nobody_is_stopped(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, with_socket: int
+) -> None:
+    mounted_from(monkeypatch, HOLDER)
+    engine.add(HOLDER, "holder")
+    for number in (3, 4):
+        engine.add(long_id(number), f"one{number}", f"container:{HOLDER}", with_socket=with_socket == 2)
+    with pytest.raises(WorkloadError, match=f"{with_socket} containers of this namespace have the socket.*give this"):
+        DockerWorkloads(engine.path).tell(OnLeak.STOP)
+    assert engine.asked == []
 
 
 def test_a_container_that_is_paused_already_is_not_paused_again(engine: Engine, workloads: DockerWorkloads) -> None:
