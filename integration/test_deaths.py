@@ -54,7 +54,7 @@ def test_the_lock_stands_while_there_is_no_watchdog(stack: Stack, upstream: Upst
             assert upstream.holding(unlocked.token.encode()), "the control got nothing out, so this test shows nothing"
             assert upstream.holding(locked.token.encode()) == []
         assert stack.leaves_by() == "primary"
-        assert "watchdog" in stack.wait_docker_health("unhealthy")
+        stack.wait_docker_health("unhealthy", "watchdog")
     finally:
         os.kill(stopped, signal.SIGCONT)
     stack.wait_for("up", "10-primary")

@@ -211,14 +211,17 @@ class Stack:
         except AssertionError as error:
             raise AssertionError(f"{error}; status now: {json.dumps(self.status())}") from None
 
-    def wait_docker_health(self, health: str, deadline_s: float = 30.0) -> str:
-        """Wait until Docker itself says "healthy" or "unhealthy"; return the health check's last words."""
+    def wait_docker_health(self, health: str, words: str = "", deadline_s: float = 30.0) -> str:
+        """Wait until Docker itself says "healthy" or "unhealthy", with these words; return the last words it has."""
 
         def reached() -> str | None:
             state = self.container("vpn").attrs["State"]["Health"]
-            return state["Log"][-1]["Output"] if state["Status"] == health and state["Log"] else None
+            if state["Status"] != health or not state["Log"]:
+                return None
+            said = state["Log"][-1]["Output"]
+            return said if words in said else None
 
-        return wait_until(reached, deadline_s, f"Docker to call the sidecar {health}")
+        return wait_until(reached, deadline_s, f"Docker to call the sidecar {health} with the words '{words}'")
 
     @staticmethod
     def enter(pid: int, *command: str, stdin: str = "") -> str:
