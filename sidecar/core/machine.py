@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from sidecar.core import failover, health, killswitch, leak, moves, repair
+from sidecar.core import failover, health, killswitch, leak, moves, proof, repair
 from sidecar.core.failover import Move
 from sidecar.core.messages import (
     ApplyPolicy,
@@ -22,6 +22,7 @@ from sidecar.core.messages import (
     HardStop,
     Observation,
     Probed,
+    ProofRequested,
     Replanned,
     Reply,
     SaveState,
@@ -46,8 +47,7 @@ LOCK_FAILURES_TO_HALT = 2
 def step(state: State, observation: Observation, plan: Plan) -> Step:
     """Return what `observation` leads to. Pure: time is in the observation, and everything else is in the arguments.
 
-    A failure of an effect is expected before any other observation, and what followed a policy that could not be
-    applied is expected undone.
+    A failed effect is expected before any other observation, and what followed a policy that failed is left undone.
     """
     if not isinstance(observation, EffectFailed):
         state = replace(state, proven_policy=state.policy)
@@ -68,6 +68,8 @@ def step(state: State, observation: Observation, plan: Plan) -> Step:
             return _requested_move(state, observation, plan)
         case UnlockRequested():
             return _unlock_requested(state, observation)
+        case ProofRequested():
+            return _proof_requested(state, observation, plan)
     assert_never(observation)
 
 
@@ -100,7 +102,9 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     state = _begin_look(state, observation, plan)
     if survey.unknown:
         return _lock(state, killswitch.also_lock(state.policy, survey.uplinks)) if state.policy else Step(state)
-    survey = replace(survey, uplinks=killswitch.remember(survey.uplinks, state.uplinks))
+    state = replace(state, proof_until_s=proof.until_s(state.proof_until_s, survey.uplinks, observation.at_s))
+    seen = proof.to_lock(survey.uplinks, state.proof_until_s)
+    survey = replace(survey, uplinks=killswitch.remember(seen, state.uplinks))
     blind = tuple(each.device for each in survey.uplinks if each.carrier and each.device not in survey.watched)
     state = replace(state, uplinks=survey.uplinks, blind=blind)
     if state.policy is None:
@@ -195,19 +199,23 @@ def _probed(state: State, observation: Probed, plan: Plan) -> Step:
         return _save(_good(Step(state), observation.at_s, plan, observation.detail))
     if verdict is Health.DEAD:
         return _save(_bad(Step(state), observation.at_s, plan, observation.detail))
-    return Step(replace(state, health=Health.UNKNOWN, health_at_s=observation.at_s, health_detail=observation.detail))
+    return Step(_judged(state, Health.UNKNOWN, observation.at_s, observation.detail))
+
+
+def _judged(state: State, verdict: Health, at_s: float, detail: str) -> State:
+    return replace(state, health=verdict, health_at_s=at_s, health_detail=detail, judged_cycle=state.cycle)
 
 
 def _good(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
     state = done.state
     if state.health is not Health.ALIVE or state.run.bad_cycles:
         done = done.then(moves.announce_alive(state, plan))
-    return done.with_state(replace(state, health=Health.ALIVE, health_at_s=at_s, health_detail=detail, run=Run()))
+    return done.with_state(replace(_judged(state, Health.ALIVE, at_s, detail), run=Run()))
 
 
 def _bad(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
     """A bad cycle. It counts, unless a fault of ours or of the uplink explains it, or we have just come here."""
-    state = replace(done.state, health=Health.DEAD, health_at_s=at_s, health_detail=detail)
+    state = _judged(done.state, Health.DEAD, at_s, detail)
     done = done.with_state(state)
     if state.excuse is not None or at_s - state.active_since_s < plan.timing.cycle_s:
         return done
@@ -233,7 +241,6 @@ def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: moves.Why) ->
         run=Run(),
         baseline=None,
         health=Health.UNKNOWN,
-        health_at_s=None,
         cycle=state.cycle + 1,
         active_since_s=at_s,
         note=f"moved from {left}: {why.text}" if left != to else why.text,
@@ -257,16 +264,15 @@ def _frame_seen(state: State, observation: FrameSeen, plan: Plan) -> Step:
 def _halt(state: State, plan: Plan, reason: str, evidence: str) -> Step:
     """Seal and latch. From here nothing but an operator's unlock leads on."""
     latch = Latch(reason, evidence)
-    state = replace(state, latch=latch, health=Health.UNKNOWN, run=Run(), cycle=state.cycle + 1)
+    state = replace(state, latch=latch, health=Health.UNKNOWN, run=Run(), cycle=state.cycle + 1, proof_until_s=None)
     state = replace(state, policy=moves.intended(state, plan), previous_policy=None, saved=state.persisted())
     return Step(state, moves.halt(state, latch, plan))
 
 
 def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     effect, error = observation.effect, observation.error
-    known = error in state.failures + state.earlier_failures
+    said = () if error in state.failures + state.earlier_failures else (moves.announce_failure(error),)
     state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
-    said = () if known else (moves.announce_failure(error),)
     if isinstance(effect, ApplyPolicy | SaveState | HardStop):
         state = replace(state, saved=None)
     if not isinstance(effect, ApplyPolicy):
@@ -286,8 +292,7 @@ def _requested_move(state: State, observation: Converged | SwitchRequested, plan
     refusal = moves.refusal(state, plan, name)
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
-    index = (plan.index_of(name) if name is not None else None) or 0
-    why = moves.SWITCH if name is not None else moves.CONVERGE
+    index, why = (plan.index_of(name) or 0, moves.SWITCH) if name is not None else (0, moves.CONVERGE)
     reply = Reply(accepted=True, text=f"now on {plan.endpoints[index].name}")
     return _move_to(Step(replace(state, laps=0)), index, observation.at_s, plan, why).then(reply)
 
@@ -298,3 +303,12 @@ def _unlock_requested(state: State, observation: UnlockRequested) -> Step:
         return Step(state, (Reply(accepted=False, text=refusal),))
     state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
     return Step(replace(state, saved=state.persisted()), moves.unlock(state))
+
+
+def _proof_requested(state: State, observation: ProofRequested, plan: Plan) -> Step:
+    refusal = proof.refusal(state, observation, plan)
+    if refusal is not None:
+        return Step(state, (Reply(accepted=False, text=refusal),))
+    state = replace(state, proof_until_s=observation.at_s + proof.LIMIT_S if observation.survey else None)
+    policy = moves.intended(state, plan)
+    return Step(_believe(state, policy), proof.effects(policy))

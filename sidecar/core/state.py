@@ -82,6 +82,8 @@ class State:
         lock_failures: policies in a row that could not be applied.
         port_index: which of the plan's source ports is in use.
         health_at_s: when `health` was last judged; None if never.
+        cycle: the number of the current cycle; each endpoint begins a new one.
+        judged_cycle: the last cycle that `health` was judged in.
         faults: local faults found by the last look, in words; repairs are under way.
         excuse: a fault, ours or the uplink's, because of which silence says nothing about the endpoint; None if none.
         unknown: what the last look could not see.
@@ -90,6 +92,7 @@ class State:
         failures: what failed since the last regular look, in words; `earlier_failures`: in the cycle before.
         laps: with `wrap`, how often the list was begun anew.
         note: how we came to be on this endpoint, for people.
+        proof_until_s: until when a proof's own device is left out of the lock; None while no proof runs.
     """
 
     active: str | None = None
@@ -108,6 +111,7 @@ class State:
     run: Run = Run()
     baseline: Baseline | None = None
     cycle: int = 0
+    judged_cycle: int = 0
     last_cycle_at_s: float | None = None
     faults: tuple[str, ...] = ()
     excuse: str | None = None
@@ -120,6 +124,7 @@ class State:
     laps: int = 0
     active_since_s: float = 0.0
     note: str = ""
+    proof_until_s: float | None = None
 
     def endpoint(self, plan: Plan) -> Endpoint | None:
         """Return the active endpoint; None where the plan has none."""
@@ -133,9 +138,8 @@ class State:
 
     @property
     def awaits_verdict(self) -> bool:
-        """Whether the last cycle has not been judged yet."""
-        begun, judged = self.last_cycle_at_s, self.health_at_s
-        return begun is not None and (judged is None or judged < begun)
+        """Whether the current cycle has not been judged yet."""
+        return self.judged_cycle != self.cycle
 
     def listen_port(self, plan: Plan) -> int:
         """Return the source port in use."""
