@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sidecar.core.sights import Frame
-    from sidecar.drivers.capture.bpf import Instruction
+    from sidecar.drivers.capture.instructions import Instruction
 
 START_DEADLINE_S = 5.0
 STOP_DEADLINE_S = 5.0

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from sidecar.core.killswitch import Flow, Policy, Resolution, sealed
 from sidecar.core.model import MacAddress
-from sidecar.drivers.capture.bpf import MAXIMUM_INSTRUCTIONS, Instruction, encode, program
+from sidecar.drivers.capture.bpf import MAXIMUM_INSTRUCTIONS, encode, program
+from sidecar.drivers.capture.instructions import Instruction
+from sidecar.drivers.nftables.flows import askers
 from sidecar.drivers.nftables.frames import resolution_frames
 from sidecar.errors import CaptureError
 
@@ -134,6 +136,7 @@ PERMITTED = {
     "ARP request": ethernet(0x0806, arp(1), destination=BROADCAST),
     "ARP request to the next hop": ethernet(0x0806, arp(1)),
     "ARP reply": ethernet(0x0806, arp(2, target=HOP)),
+    "ARP reply to an endpoint on the next hop": ethernet(0x0806, arp(2, target=HOP, about=ENDPOINTS[0])),
     "solicitation": ethernet(
         0x86DD,
         ipv6(ADDRESS6, SOLICITED, icmpv6(135, GATEWAY6, SOURCE_OPTION), ICMPV6),
@@ -170,6 +173,8 @@ FORGED = {
     "ARP with a trailer": ethernet(0x0806, arp(1) + b"secret", destination=BROADCAST),
     "ARP of other hardware": ethernet(0x0806, arp(1, hardware=6), destination=BROADCAST),
     "ARP operation 3": ethernet(0x0806, arp(3), destination=BROADCAST),
+    "ARP reply to another at the next hop": ethernet(0x0806, arp(2, target=HOP, about="203.0.113.11")),
+    "ARP question for an endpoint": ethernet(0x0806, arp(1, about=ENDPOINTS[0]), destination=BROADCAST),
     "ARP reply to everyone": ethernet(0x0806, arp(2, target=HOP), destination=BROADCAST),
     "solicitation about another": ethernet(
         0x86DD,
@@ -282,8 +287,10 @@ def test_noise_is_delivered(noise: bytes) -> None:
 
 
 def test_every_resolution_frame_that_the_lock_permits_is_left_out() -> None:
-    frames = [permitted.frame for one in POLICY.resolutions for permitted in resolution_frames(one)]
-    assert len(frames) == 3 + 6
+    frames = [
+        permitted.frame for one in POLICY.resolutions for permitted in resolution_frames(one, askers(one, POLICY.flows))
+    ]
+    assert len(frames) == 5 + 10
     assert [run(CODE, frame) for frame in frames] == [0] * len(frames)
 
 
