@@ -12,18 +12,21 @@ if TYPE_CHECKING:
     from tests.netns.attacks.scene import Scene
 
 MODULES = ("sockets", "packets", "neighbours", "outside")
+PASSING_INET = ("sockets", "outside")
 
 
 @dataclass(frozen=True)
 class Attack:
     """One attempt: `attempt` runs in the sidecar's namespace, and what gets out must hold a sign of the scene's.
 
-    `where` is the far side that is watched: "uplink", or "tunnel" for what must not enter the tunnel.
+    `where` is the far side that is watched: "uplink", or "tunnel" for what must not enter the tunnel. `passes_inet`
+    tells what goes through the hooks of the inet family from what only a device's own hooks see.
     """
 
     name: str
     attempt: Callable[[Scene], None]
     where: str
+    passes_inet: bool
 
 
 _known: dict[str, Attack] = {}
@@ -43,7 +46,7 @@ def _register(function: Callable[[Scene], None], where: str) -> Callable[[Scene]
     name = function.__name__
     if name in _known:
         raise ValueError(f"two attacks are called {name}")
-    _known[name] = Attack(name, function, where)
+    _known[name] = Attack(name, function, where, function.__module__.rpartition(".")[2] in PASSING_INET)
     return function
 
 

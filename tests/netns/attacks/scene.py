@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sidecar.core.model import Address
+    from tests.netns.attacks.catalogue import Attack
 
 TOKEN = b"leaked"  # six bytes: it also fits where a hardware address stands
 FAR4, FAR6 = ip_address("198.51.100.7"), ip_address("2001:db8:ffff::7")
@@ -141,12 +142,12 @@ class Scene:
         for family in ("inet", "netdev"):
             self.sidecar.nft(f"add table {family} sidecar\ndelete table {family} sidecar")
 
-    def escaped(self, attempt: Callable[[Scene], None], where: str) -> list[bytes]:
+    def escaped(self, attack: Attack) -> list[bytes]:
         """Make the attempt and return the frames with our sign that arrived before a frame that was sent after it."""
-        watch = self.watches[where]
+        where, watch = attack.where, self.watches[attack.where]
         watch.arrived()
         with self.sidecar.entered(), _on_one_processor():
-            attempt(self)
+            attack.attempt(self)
             sentinel = f"sentinel {os.urandom(8).hex()}".encode()
             self._send_permitted(sentinel, where)
         frames: list[bytes] = []
