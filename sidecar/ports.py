@@ -25,7 +25,8 @@ class Lock(Protocol):
         """Put `policy` in force in one transaction, then read it back and require that it is what was sent.
 
         Idempotent. Whatever is in the way (a foreign chain in our table, a flushed ruleset) is replaced, never merged
-        with. Devices that vanished since the policy was made are an error; nothing of the transaction is in force then.
+        with. A device that vanished since the policy was made is locked beforehand where the kernel can do that (6.16),
+        and an error elsewhere; nothing of the transaction is in force then.
         """
 
     def inspect(self, policy: Policy) -> LockSight:

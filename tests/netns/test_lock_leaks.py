@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+FOREIGN_TABLES = """
+table inet generous {
+    chain output { type filter hook output priority -400; policy accept; accept; }
+    chain postrouting { type filter hook postrouting priority 400; policy accept; accept; }
+}
+table netdev generous {
+    chain early { type filter hook egress device "eth0" priority -400; policy accept; dup to "eth0"; accept; }
+    chain late { type filter hook egress device "eth0" priority 400; policy accept; accept; }
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     with World() as world:
@@ -58,3 +70,15 @@ def test_the_uplink_s_own_hooks_alone_stop_everything_on_it(scene: Scene, attack
     scene.seal_off()
     scene.sidecar.nft("delete table inet sidecar")
     assert [frame.hex() for frame in scene.escaped(attack)] == []
+
+
+@pytest.mark.parametrize("name", ["udp_by_the_default_route", "a_frame", "a_frame_past_the_queue", "icmp_echo"])
+def test_no_table_of_somebody_else_s_opens_ours(scene: Scene, name: str) -> None:
+    attack = next(attack for attack in catalogue() if attack.name == name)
+    scene.seal_off()
+    scene.sidecar.nft(FOREIGN_TABLES)
+    try:
+        assert [frame.hex() for frame in scene.escaped(attack)] == []
+        require_that_it_leaks_without_the_lock(scene, attack)
+    finally:
+        scene.sidecar.nft("delete table inet generous\ndelete table netdev generous")

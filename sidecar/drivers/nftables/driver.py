@@ -1,4 +1,9 @@
-"""The `Lock` port on nf_tables."""
+"""The `Lock` port on nf_tables.
+
+Tables of others are neither read nor judged, because none of them can open ours: to accept a packet in one table does
+not undo a drop in another. One that translates addresses changes where a packet goes, and postrouting and the device's
+egress hook judge the result; one that copies or forwards frames to a device ends at that device's egress hook.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +26,9 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# A transaction of somebody else's is over in milliseconds; a cycle must not be spent waiting for one.
-_PATIENCE_S = 0.4
+# A transaction of somebody else's is over in milliseconds; a cycle must not be spent waiting for one. `apply` may be
+# patient twice.
+_PATIENCE_S = 0.2
 _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 0.05
 

@@ -42,8 +42,8 @@ def inet_blocks(policy: Policy) -> list[str]:
         "prerouting": ['iifname "lo" accept', *_from_tunnel(policy, ""), *_inward(policy, groups, "notrack ")],
         "input": ['iifname "lo" accept', *_from_tunnel(policy, _ANSWER), *_inward(policy, groups, "")],
         "forward": [],
-        "output": ['oifname "lo" accept', *_outward(policy, groups, "notrack ")],
-        "postrouting": ['oifname "lo" accept', *_outward(policy, groups, "")],
+        "output": ['oifname "lo" accept', *_left_out(policy, "notrack "), *_outward(policy, groups, "notrack ")],
+        "postrouting": ['oifname "lo" accept', *_left_out(policy, ""), *_outward(policy, groups, "")],
     }
     counters = [text.counter(name) for name in (EMBEDDED_DNS_COUNTER, *map(dropped, HOOKS))]
     sets = [*_tunnel_sets(policy), *declarations(groups, policy.listen_ports)]
@@ -63,6 +63,12 @@ def _from_tunnel(policy: Policy, condition: str) -> Iterable[str]:
     if policy.tunnel_device is not None:
         for family, name, _ in _tunnel_families(policy):
             yield f"iifname {quoted(policy.tunnel_device)} {family} daddr @{name} {condition}accept"
+
+
+def _left_out(policy: Policy, action: str) -> Iterable[str]:
+    # Outward only: nothing comes in from there.
+    if policy.proof_device is not None:
+        yield f"oifname {quoted(policy.proof_device)} {action}accept"
 
 
 def _outward(policy: Policy, groups: tuple[Group, ...], action: str) -> Iterable[str]:

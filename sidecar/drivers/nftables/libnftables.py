@@ -68,7 +68,7 @@ def _run_in(library: ctypes.CDLL, context: int, commands: str, attempted: str) -
         raise TransientLockError(attempted=attempted, got="libnftables gave no buffer", remedy="free some memory")
     failed = library.nft_run_cmd_from_buffer(context, commands.encode()) != 0
     if failed:
-        raise _error(attempted, _decoded(library.nft_ctx_get_error_buffer(context)))
+        raise error_of(attempted, _decoded(library.nft_ctx_get_error_buffer(context)))
     return _decoded(library.nft_ctx_get_output_buffer(context))
 
 
@@ -76,7 +76,8 @@ def _decoded(buffer: bytes | None) -> str:
     return (buffer or b"").decode(errors="replace")
 
 
-def _error(attempted: str, message: str) -> LockError:
+def error_of(attempted: str, message: str) -> LockError:
+    """Return the error for what libnftables said, with a remedy; a transient one where waiting may help."""
     got = _in_one_line(message)
     remedy = next((words for sign, words in _REMEDIES.items() if sign in message), _OTHER_REMEDY)
     kind = TransientLockError if any(sign in message for sign in _TRANSIENT) else LockError

@@ -38,6 +38,8 @@ def _require_pins(policy: Policy) -> None:
     permitted: tuple[Flow | Resolution, ...] = (*policy.flows, *policy.resolutions)
     if policy.is_sealed and permitted:
         raise Bug("a sealed policy permits an outer flow")
+    if policy.proof_device is not None and (policy.is_sealed or policy.proof_device in policy.devices):
+        raise Bug("a policy leaves a device out of the lock while it is sealed, or locks it as well")
     if policy.flows and not (policy.listen_ports and 0 < policy.fwmark <= _LARGEST_MARK):
         raise Bug("a policy permits an outer flow without a mark or without source ports")
     unlocked = {permit.device for permit in permitted} - set(policy.devices)
