@@ -25,7 +25,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """An operator's request on its way to the loop: "converge", "switch", "unlock", "status" or "killswitch"."""
+    """An operator's request on its way to the loop: a word of the control socket's, such as "converge"."""
 
     command: str
     name: str | None

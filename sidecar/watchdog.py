@@ -24,6 +24,7 @@ from sidecar.core.messages import (
     EffectFailed,
     HardStop,
     Observation,
+    ProofRequested,
     Replanned,
     Reply,
     Severity,
@@ -41,6 +42,7 @@ from sidecar.inbox import Answer, Ask, Crashed, Inbox, Pace, Stop, Wake
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sidecar.core.messages import Request
     from sidecar.core.model import Plan
     from sidecar.planner import Planner
     from sidecar.ports import Drivers, StatusBoard
@@ -169,6 +171,10 @@ class Watchdog:
                 return self._request(SwitchRequested(now_s, ask.name or ""))
             case "unlock":
                 return self._request(UnlockRequested(now_s, survey.take(self._drivers, self._state, self._plan)))
+            case "begin-proof":
+                return self._request(ProofRequested(now_s, survey.take(self._drivers, self._state, self._plan)))
+            case "end-proof":
+                return self._request(ProofRequested(now_s, None))
             case "status":
                 text = report.sentence(self._state, self._plan, now_s)
                 return Answer(accepted=True, text=text, data=self._document())
@@ -189,7 +195,7 @@ class Watchdog:
             self._planner.plan = before
         return answer
 
-    def _request(self, observation: Converged | SwitchRequested | UnlockRequested) -> Answer:
+    def _request(self, observation: Request) -> Answer:
         self._replies.clear()
         self._step(observation)
         if not self._replies:

@@ -39,6 +39,7 @@ class Uplink:
         gateways: next hops for what is not on-link, at most one a family; empty on an internal network.
         neighbours: what the neighbour table says about the next hops that matter.
         carrier: the device is up and its link has a carrier.
+        kind: of its driver, such as "veth", as the kernel names it; empty for what has no name.
     """
 
     device: str
@@ -49,6 +50,7 @@ class Uplink:
     neighbours: Mapping[Address, Neighbour] = field(hash=False)
     carrier: bool
     mtu_bytes: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class Policy:
         tunnel_addresses: the only source addresses that may enter the tunnel.
         devices: every device to lock with chains of its own, sorted; they exist now.
         fwmark: the mark of permitted outer packets; 0 when sealed (nothing is permitted, so nothing is marked).
+        proof_device: left out of the lock, because it leads nowhere (see `proof`); None but while a proof runs.
     """
 
     tunnel_device: str | None
@@ -122,6 +125,7 @@ class Policy:
     resolutions: tuple[Resolution, ...]
     listen_ports: tuple[int, ...] = field(repr=False)
     fwmark: int = field(repr=False)
+    proof_device: str | None = None
 
     @property
     def is_sealed(self) -> bool:
@@ -149,8 +153,12 @@ def permit_tunnel(plan: Plan, uplinks: tuple[Uplink, ...]) -> Policy:
 
 
 def also_lock(policy: Policy, uplinks: tuple[Uplink, ...]) -> Policy:
-    """Return `policy` with every one of `uplinks` locked as well: more locks, and not one permit more."""
-    return replace(policy, devices=tuple(sorted({*policy.devices, *(uplink.device for uplink in uplinks)})))
+    """Return `policy` with every one of `uplinks` locked as well: more locks, and not one permit more.
+
+    Nothing is left out any more either: whether a proof's device is still what it was cannot be seen.
+    """
+    devices = {*policy.devices, *(uplink.device for uplink in uplinks)}
+    return replace(policy, devices=tuple(sorted(devices)), proof_device=None)
 
 
 def paths(endpoints: Iterable[Endpoint], uplinks: tuple[Uplink, ...]) -> tuple[Path, ...]:

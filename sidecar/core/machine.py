@@ -37,6 +37,7 @@ from sidecar.core.state import Baseline, Run, State, Step, recall
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy
+    from sidecar.core.messages import Request
     from sidecar.core.model import Endpoint, Plan
     from sidecar.core.sights import Survey
 
@@ -64,12 +65,8 @@ def step(state: State, observation: Observation, plan: Plan) -> Step:
             return _effect_failed(state, observation, plan)
         case Replanned():
             return _adopt_list(state, plan, observation.at_s, moves.CONFIGURED)
-        case Converged() | SwitchRequested():
-            return _requested_move(state, observation, plan)
-        case UnlockRequested():
-            return _unlock_requested(state, observation)
-        case ProofRequested():
-            return _proof_requested(state, observation, plan)
+        case Converged() | SwitchRequested() | UnlockRequested() | ProofRequested():
+            return _requested(state, observation, plan)
     assert_never(observation)
 
 
@@ -106,9 +103,8 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     seen = proof.to_lock(survey.uplinks, state.proof_until_s)
     survey = replace(survey, uplinks=killswitch.remember(seen, state.uplinks))
     blind = tuple(each.device for each in survey.uplinks if each.carrier and each.device not in survey.watched)
-    state = replace(state, uplinks=survey.uplinks, blind=blind)
-    if state.policy is None:
-        state = replace(state, port_index=state.port_in_use(plan, survey.tunnel))
+    port_index = state.port_in_use(plan, survey.tunnel) if state.policy is None else state.port_index
+    state = replace(state, uplinks=survey.uplinks, blind=blind, port_index=port_index)
     intended = moves.intended(state, plan)
     done = _save(_lock(state, intended))
     if state.latch is not None:
@@ -287,28 +283,18 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
 # --- an operator's requests -----------------------------------------------------------------------------------------
 
 
-def _requested_move(state: State, observation: Converged | SwitchRequested, plan: Plan) -> Step:
-    name = observation.name if isinstance(observation, SwitchRequested) else None
-    refusal = moves.refusal(state, plan, name)
+def _requested(state: State, observation: Request, plan: Plan) -> Step:
+    refusal = moves.refusal(state, observation, plan)
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
-    index, why = (plan.index_of(name) or 0, moves.SWITCH) if name is not None else (0, moves.CONVERGE)
-    reply = Reply(accepted=True, text=f"now on {plan.endpoints[index].name}")
-    return _move_to(Step(replace(state, laps=0)), index, observation.at_s, plan, why).then(reply)
-
-
-def _unlock_requested(state: State, observation: UnlockRequested) -> Step:
-    refusal = moves.unlock_refusal(state, observation.survey)
-    if refusal is not None:
-        return Step(state, (Reply(accepted=False, text=refusal),))
-    state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
-    return Step(replace(state, saved=state.persisted()), moves.unlock(state))
-
-
-def _proof_requested(state: State, observation: ProofRequested, plan: Plan) -> Step:
-    refusal = proof.refusal(state, observation, plan)
-    if refusal is not None:
-        return Step(state, (Reply(accepted=False, text=refusal),))
-    state = replace(state, proof_until_s=observation.at_s + proof.LIMIT_S if observation.survey else None)
-    policy = moves.intended(state, plan)
-    return Step(_believe(state, policy), proof.effects(policy))
+    if isinstance(observation, UnlockRequested):
+        state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
+        return Step(replace(state, saved=state.persisted()), moves.unlock(state))
+    if isinstance(observation, ProofRequested):
+        state = replace(state, proof_until_s=observation.at_s + proof.LIMIT_S if observation.survey else None)
+        policy = moves.intended(state, plan)
+        return Step(_believe(state, policy), proof.effects(policy))
+    name = observation.name if isinstance(observation, SwitchRequested) else plan.endpoints[0].name
+    why = moves.SWITCH if isinstance(observation, SwitchRequested) else moves.CONVERGE
+    done = _move_to(Step(replace(state, laps=0)), plan.index_of(name) or 0, observation.at_s, plan, why)
+    return done.then(Reply(accepted=True, text=f"now on {name}"))

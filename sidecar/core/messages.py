@@ -95,9 +95,18 @@ class UnlockRequested:
     survey: Survey
 
 
-Observation = (
-    Started | Surveyed | Probed | FrameSeen | EffectFailed | Replanned | Converged | SwitchRequested | UnlockRequested
-)
+@dataclass(frozen=True, slots=True)
+class ProofRequested:
+    """A proof begins, and `survey` was taken for it; or, where that is None, it is over."""
+
+    at_s: float
+    survey: Survey | None
+
+
+Request = Converged | SwitchRequested | UnlockRequested | ProofRequested
+"""What an operator asks for; each is answered by one `Reply`."""
+
+Observation = Started | Surveyed | Probed | FrameSeen | EffectFailed | Replanned | Request
 
 
 # --- effects --------------------------------------------------------------------------------------------------------

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
-from sidecar.core import health, killswitch, repair
+from sidecar.core import health, killswitch, proof, repair
 from sidecar.core.failover import Move
 from sidecar.core.messages import (
     Announce,
     ApplyPolicy,
     ConfigurePeer,
+    Converged,
     Effect,
     EnsureCapture,
     EnsureResolver,
@@ -17,18 +19,21 @@ from sidecar.core.messages import (
     HardStop,
     LowerUplinks,
     Probe,
+    ProofRequested,
     RaiseUplinks,
     Rebind,
     Reply,
     ResolveNextHops,
     SaveState,
     Severity,
+    SwitchRequested,
+    UnlockRequested,
 )
 from sidecar.core.sights import LockStatus
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy
-    from sidecar.core.messages import Started
+    from sidecar.core.messages import Request, Started
     from sidecar.core.model import Plan
     from sidecar.core.repair import Fault
     from sidecar.core.sights import Latch, Survey
@@ -69,7 +74,8 @@ def intended(state: State, plan: Plan) -> Policy:
     """Return the policy that this state calls for. Only a whole plan without a latch permits anything."""
     if state.latch is not None or not plan.endpoints:
         return killswitch.sealed(uplink.device for uplink in state.uplinks)
-    return killswitch.permit_tunnel(plan, state.uplinks)
+    policy = killswitch.permit_tunnel(plan, state.uplinks)
+    return policy if state.proof_until_s is None else replace(policy, proof_device=proof.DEVICE)
 
 
 def reconfigure(state: State, plan: Plan) -> tuple[Effect, ...]:
@@ -204,8 +210,21 @@ def _announce_exhausted(state: State, plan: Plan) -> Announce:
     return Announce("exhausted", text, Severity.ERROR)
 
 
-def refusal(state: State, plan: Plan, name: str | None) -> str | None:
-    """Say why an operator's move is refused; None if it is not. `name` is None for a converge."""
+def refusal(state: State, observation: Request, plan: Plan) -> str | None:
+    """Say why an operator's request is refused; None if it is not."""
+    match observation:
+        case UnlockRequested():
+            return _unlock_refusal(state, observation.survey)
+        case ProofRequested():
+            return proof.refusal(state, observation, plan)
+        case SwitchRequested():
+            return _move_refusal(state, plan, observation.name)
+        case Converged():
+            return _move_refusal(state, plan, None)
+    assert_never(observation)
+
+
+def _move_refusal(state: State, plan: Plan, name: str | None) -> str | None:
     if state.latch is not None:
         return f"halted ({state.latch.reason}); find the cause, then run: sidecar unlock"
     if not plan.endpoints:
@@ -217,8 +236,7 @@ def refusal(state: State, plan: Plan, name: str | None) -> str | None:
     return None
 
 
-def unlock_refusal(state: State, survey: Survey) -> str | None:
-    """Say why the halt cannot end yet; None if it can."""
+def _unlock_refusal(state: State, survey: Survey) -> str | None:
     if state.latch is None:
         return "nothing is halted"
     reasons = list(survey.unknown)

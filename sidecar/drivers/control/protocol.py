@@ -41,6 +41,8 @@ class Command(Enum):
     UNLOCK = "unlock"
     STATUS = "status"
     KILLSWITCH = "killswitch"
+    BEGIN_PROOF = "begin-proof"
+    END_PROOF = "end-proof"
 
 
 @dataclass(frozen=True, slots=True)

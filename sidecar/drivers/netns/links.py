@@ -21,6 +21,7 @@ from sidecar.drivers.netns.parsing import (
     has_carrier,
     is_uplink,
     parse_addresses,
+    parse_kind,
     parse_mac,
     parse_neighbour,
 )
@@ -65,6 +66,7 @@ class KernelLinks:
                 neighbours={address: row for at, address, row in rows if at == index and address in relevant},
                 carrier=has_carrier(link),
                 mtu_bytes=own["IFLA_MTU"],
+                kind=parse_kind(link),
             )
             found.append(uplink)
         return tuple(sorted(found, key=lambda uplink: uplink.device))

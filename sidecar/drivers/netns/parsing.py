@@ -97,6 +97,12 @@ def parse_mac(link: Message) -> MacAddress:
     return MacAddress(mac.lower()) if mac is not None and link["ifi_type"] == _ARPHRD_ETHER else NO_MAC
 
 
+def parse_kind(link: Message) -> str:
+    """Return what the kernel calls the link's driver, such as "veth" or "tun"; empty where it has no name for it."""
+    described = attributes(link).get("IFLA_LINKINFO")
+    return str(attributes(described).get("IFLA_INFO_KIND", "")) if described is not None else ""
+
+
 def has_carrier(link: Message) -> bool:
     """Whether the link is up, by our will and by its own."""
     return bool(link["flags"] & IFF_UP) and bool(link["flags"] & _IFF_LOWER_UP)

@@ -21,6 +21,7 @@ from sidecar.core.messages import (
     Observation,
     Probe,
     Probed,
+    ProofRequested,
     RaiseUplinks,
     Rebind,
     Replanned,
@@ -83,8 +84,10 @@ OBSERVATIONS: dict[str, Callable[[Machine], Observation]] = {
     "a switch": lambda _: SwitchRequested(AT_S, a.PRIMARY.name),
     "a switch to nowhere": lambda _: SwitchRequested(AT_S, "99-nowhere"),
     "an unlock": lambda m: UnlockRequested(AT_S, m.whole(uplinks=(a.uplink(carrier=False),), routes=())),
+    "a proof": lambda m: ProofRequested(AT_S, m.whole()),
+    "the end of a proof": lambda _: ProofRequested(AT_S, None),
 }
-REQUESTS = {"a converge", "a switch", "a switch to nowhere", "an unlock"}
+REQUESTS = {"a converge", "a switch", "a switch to nowhere", "an unlock", "a proof", "the end of a proof"}
 STARTS = {"a start without state", "a start with damage"}  # with no state, or with what the store made of damage
 LEAVES_HALTED = {"an unlock", *STARTS}
 
