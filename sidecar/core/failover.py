@@ -13,6 +13,14 @@ from sidecar.core.state import Exhausted, Run
 
 if TYPE_CHECKING:
     from sidecar.core.model import Plan, Timing
+    from sidecar.core.state import Baseline
+
+
+FIRST_HANDSHAKE_S = 6.0
+"""A first handshake that got lost is sent again after 5 s; an endpoint is not condemned before that could be answered.
+
+Source: WireGuard whitepaper section 6.1, REKEY_TIMEOUT.
+"""
 
 
 class Move(Enum):
@@ -56,6 +64,17 @@ def decide(run: Run, *, index: int, laps: int, plan: Plan, at_s: float) -> Decis
         return Decision(Move.ADVANCE, Run())
     wait_s = timing.exhausted_first_retry_s
     return Decision(Move.EXHAUST, Run(run.bad_cycles, exhausted=Exhausted(at_s, at_s + wait_s, wait_s)))
+
+
+def is_arriving(since_s: float, at_s: float, baseline: Baseline | None, timing: Timing) -> bool:
+    """Whether silence says nothing yet, because we have just come to this endpoint.
+
+    The cycle of arriving never counts. Without a handshake yet, cycles count only from so late on that a run of them
+    ends after the second attempt at one.
+    """
+    has_session = baseline is not None and baseline.peer.latest_handshake_age_s is not None
+    patience_s = 0.0 if has_session else FIRST_HANDSHAKE_S - (timing.threshold_cycles - 1) * timing.cycle_s
+    return at_s - since_s < max(timing.cycle_s, patience_s)
 
 
 def _while_exhausted(run: Run, exhausted: Exhausted, *, laps: int, plan: Plan, at_s: float) -> Decision:

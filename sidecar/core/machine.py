@@ -213,7 +213,7 @@ def _bad(done: Step, at_s: float, plan: Plan, detail: str) -> Step:
     """A bad cycle. It counts, unless a fault of ours or of the uplink explains it, or we have just come here."""
     state = _judged(done.state, Health.DEAD, at_s, detail)
     done = done.with_state(state)
-    if state.excuse is not None or at_s - state.active_since_s < plan.timing.cycle_s:
+    if state.excuse is not None or failover.is_arriving(state.active_since_s, at_s, state.baseline, plan.timing):
         return done
     index = state.index(plan)
     decision = failover.decide(state.run, index=index, laps=state.laps, plan=plan, at_s=at_s)
