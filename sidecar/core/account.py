@@ -12,6 +12,8 @@ Measured on Linux 6.18, two processors, no queueing discipline (veth, macvlan; I
   device cannot deliver (other end down) is in `dropped`, once.
 - At 126,000 frames a second a reading (accepted, transmitted, accepted: 25 µs) sees 3 frames accepted meanwhile;
   15 to 80 of 100 see none, and of those 4 in 1,000 had one frame in flight. The driver takes the best of several.
+- 60 s at full speed, four times (veth and macvlan, packets of one and of 40 segments: 70,000 to 140,000 a second),
+  40,103 readings: 0 LEAKING, 72 in 100 CLEAN, the others UNKNOWN because too busy; CLEAN at once when it was over.
 - 100 frames by AF_XDP: transmitted + 100, accepted + 0.
 
 What cannot be told apart is UNKNOWN:

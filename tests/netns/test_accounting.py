@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar.core.account import Finding, Ledger, audit
+from sidecar.core.killswitch import sealed
 from sidecar.core.model import LeakStatus
+from sidecar.drivers.accounting import KernelAccounting
+from sidecar.drivers.nftables import NftablesLock
+from sidecar.drivers.nftables.device_chains import accepted
+from sidecar.drivers.nftables.render import TABLE
 from tests.netns import accounted, xdp_attack
 from tests.waiting import wait_until
 
@@ -225,3 +230,37 @@ def test_without_the_lock_s_table_nothing_is_read(veth: Uplink) -> None:
     veth.namespace.nft(f"delete table netdev {accounted.TABLE}")
     assert accounted.accounting().read(("eth0",)) == ()
     assert veth.look().status is UNKNOWN
+
+
+def test_the_real_lock_keeps_the_counters_from_one_policy_to_the_next(world: World) -> None:
+    namespace = accounted.uplink(world, "veth")
+    accounting = KernelAccounting(TABLE, accepted)
+    ledgers: tuple[Ledger, ...] = ()
+    with namespace.entered():
+        NftablesLock().apply(sealed(("eth0",)))
+        ledgers, (first,) = audit(ledgers, accounting.read(("eth0",)), ("eth0",))
+        NftablesLock().apply(sealed(("eth0", "eth1")))
+        accounted.send(10)
+        ledgers, (second,) = audit(ledgers, accounting.read(("eth0",)), ("eth0",))
+        assert xdp_attack.attack("eth0", 0, 0, frames=1, marker=b"leak", seconds=5.0)["taken"] == 1
+        ledgers, (third,) = audit(ledgers, accounting.read(("eth0",)), ("eth0",))
+    assert [finding.status for finding in (first, second, third)] == [CLEAN, CLEAN, LEAKING]
+
+
+READ_AND_SAY = """
+from sidecar.errors import LinkError
+from tests.netns import accounted
+try:
+    print(len(accounted.accounting().read(("eth0",))))
+except LinkError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(("capability", "said"), [("+net_admin", "1\n"), ("+net_raw", "NET_ADMIN")])
+def test_the_one_capability_that_reading_needs_is_named_where_it_is_missing(
+    veth: Uplink, capability: str, said: str
+) -> None:
+    caps = ["setpriv", f"--bounding-set=-all,{capability}", "--inh-caps=-all"]
+    done = veth.namespace.run(["env", "-C", str(ROOT), *caps, sys.executable, "-c", READ_AND_SAY])
+    assert said in done.stdout

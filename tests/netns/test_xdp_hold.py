@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import mmap
 import os
 import signal
 import socket
@@ -227,6 +228,30 @@ def test_without_the_shelf_killing_the_watchdog_frees_the_queue(wire: Wire) -> N
     holder.wait(timeout=10)
     wait_until(lambda: wire.attack(marker="freed")["bind"] == "bound", 5.0, "the attacker to get the queue")
     wait_until(lambda: wire.seen("freed") == FRAMES, 5.0, "its frames to arrive upstream")
+
+
+HOLD_AND_SAY = """
+from sidecar.drivers.xdp import KernelXdpHold
+from sidecar.errors import LockError
+try:
+    KernelXdpHold().hold(("eth0",))
+except LockError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("capability", "locked_bytes", "said"),
+    [("+net_raw", 0, "memlock"), ("+net_admin", 1 << 20, "NET_RAW"), ("+net_raw", 2 * mmap.PAGESIZE, "")],
+)
+def test_what_the_hold_needs_is_named_where_it_is_missing(
+    wire: Wire, capability: str, locked_bytes: int, said: str
+) -> None:
+    limits = ["prlimit", f"--memlock={locked_bytes}:{locked_bytes}"]
+    caps = ["setpriv", f"--bounding-set=-all,{capability}", "--inh-caps=-all"]
+    done = wire.inside.run(["env", "-C", str(ROOT), *limits, *caps, sys.executable, "-c", HOLD_AND_SAY])
+    assert said in done.stdout
+    assert bool(said) == bool(done.stdout)
 
 
 def test_a_device_moved_to_another_namespace_and_back_is_held_anew(wire: Wire, world: World) -> None:

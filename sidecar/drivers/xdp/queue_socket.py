@@ -40,7 +40,7 @@ _CHUNK_BYTES: Final = 2048  # XDP_UMEM_MIN_CHUNK_SIZE
 _PROTOCOLS: Final = Path("/proc/net/protocols")
 _REMEDIES: Final = {
     errno.EPERM: "leave the container the capability NET_RAW (it is one of Docker's defaults), or add it (cap_add)",
-    errno.ENOBUFS: "raise the limit of locked memory (ulimits: memlock:) by a page for each queue, or add IPC_LOCK",
+    errno.ENOBUFS: "allow a page of locked memory for each queue, and one more (ulimits: memlock:), or add IPC_LOCK",
     errno.EMFILE: "raise the limit of open files (ulimits: nofile:)",
 }
 
@@ -138,13 +138,9 @@ class QueueSocket:
 
 def _furnish(raw: socket.socket) -> None:
     memory = mmap.mmap(-1, mmap.PAGESIZE)
-    try:
-        first = ctypes.c_char.from_buffer(memory)
-        registration = _UMEM_REG.pack(ctypes.addressof(first), mmap.PAGESIZE, _CHUNK_BYTES, 0)
-        raw.setsockopt(SOL_XDP, _XDP_UMEM_REG, registration)
-        del first
-    finally:
-        memory.close()  # the kernel has pinned the page for itself
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    raw.setsockopt(SOL_XDP, _XDP_UMEM_REG, _UMEM_REG.pack(address, mmap.PAGESIZE, _CHUNK_BYTES, 0))
+    memory.close()  # the kernel has pinned the page for itself
     for ring in (_XDP_UMEM_FILL_RING, _XDP_UMEM_COMPLETION_RING, _XDP_RX_RING):
         raw.setsockopt(SOL_XDP, ring, _ENTRIES)
 
