@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 OWN_MAC = MacAddress("02:00:00:00:00:02")
 GATEWAY_MAC = MacAddress("02:00:00:00:00:01")
 STRANGER_MAC = MacAddress("02:00:00:00:00:99")
-BROADCAST_MAC = MacAddress("ff:ff:ff:ff:ff:ff")
 GATEWAY = ip_address("10.0.0.1")
 GATEWAY_V6 = ip_address("fd00::1")
 GATEWAY_V6_MAC = MacAddress("02:00:00:00:00:61")
@@ -202,7 +201,6 @@ def flow_frame(**changes: Any) -> Frame:
         "protocol": 17,
         "source_port": LISTEN_PORTS[0],
         "destination_port": PRIMARY.port,
-        "arp_operation": None,
         "length_bytes": 190,
         "summary": "IPv4 UDP to the endpoint",
         **changes,
@@ -210,23 +208,21 @@ def flow_frame(**changes: Any) -> Frame:
     return Frame(**values)
 
 
-def arp_frame(**changes: Any) -> Frame:
-    """Return the broadcast question for the gateway, as Linux sends it."""
-    values: dict[str, Any] = {
-        "destination_mac": BROADCAST_MAC,
-        "ether_type": 0x0806,
-        "destination_address": GATEWAY,
-        "protocol": None,
-        "source_port": None,
-        "destination_port": None,
-        "arp_operation": 1,
-        "arp_sender_mac": OWN_MAC,
-        "arp_target_mac": MacAddress("00:00:00:00:00:00"),
-        "length_bytes": 42,
-        "summary": "ARP: who has the gateway",
-        **changes,
-    }
-    return flow_frame(**values)
+def raw_frame(data: bytes) -> Frame:
+    """Return what a tap tells of a frame without ports on eth0: in the end, its bytes."""
+    return flow_frame(
+        source_mac=MacAddress(data[6:12].hex(":")),
+        destination_mac=MacAddress(data[:6].hex(":")),
+        ether_type=int.from_bytes(data[12:14], "big"),
+        source_address=None,
+        destination_address=None,
+        protocol=None,
+        source_port=None,
+        destination_port=None,
+        length_bytes=len(data),
+        summary=f"a frame of {len(data)} bytes",
+        data=data,
+    )
 
 
 def stray_frame(**changes: Any) -> Frame:

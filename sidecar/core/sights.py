@@ -127,6 +127,10 @@ class Survey:
         return self.tunnel.wireguard.peer if self.tunnel is not None else None
 
 
+FRAME_DATA_BYTES = 128
+"""More than the longest frame that is judged by its bytes (86, see `frames`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A frame that left by an uplink and that the kernel's filter did not recognise as the permitted flow.
@@ -135,12 +139,8 @@ class Frame:
         ether_type: None for 802.3 frames (a length stands in its place).
         source_address: of the IP header or the ARP sender; None where the frame has none.
         protocol: IP protocol number; None where the frame is not IP.
-        arp_operation: None where the frame is not ARP; 0 where it is ARP of an odd shape.
-        arp_sender_mac: None where the frame is not ARP, or ARP of an odd shape; so is `arp_target_mac`.
-        icmpv6_type: None where the frame is not ICMPv6.
-        hop_limit: IPv6 only; neighbour discovery that crossed no router has 255.
-        nd_target: whom a neighbour solicitation or advertisement is about; None for everything else.
         summary: one line for people, such as "IPv4 10.0.0.2:5 > 203.0.113.9:53 UDP, 42 bytes".
+        data: how the frame begins, `FRAME_DATA_BYTES` at most; all of it where `length_bytes` is no more.
     """
 
     device: str
@@ -152,14 +152,9 @@ class Frame:
     protocol: int | None
     source_port: int | None
     destination_port: int | None
-    arp_operation: int | None
     length_bytes: int
     summary: str
-    arp_sender_mac: MacAddress | None = None
-    arp_target_mac: MacAddress | None = None
-    icmpv6_type: int | None = None
-    hop_limit: int | None = None
-    nd_target: Address | None = None
+    data: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ a leak behind them: whoever fills it has been reported."""
 
 
 class Burst:
-    """Admits a frame once a window, and so many different ones. Frames are the same if all that is told of them is."""
+    """Admits a frame once a window, and so many different ones.
+
+    Frames of one flow are the same whatever they carry, since nobody judges them by it; others are the same if all
+    that is told of them is.
+    """
 
     def __init__(self) -> None:
         self._began_s = float("-inf")
@@ -25,7 +30,8 @@ class Burst:
         if now_s - self._began_s >= WINDOW_S:
             self._began_s = now_s
             self._seen.clear()
-        if frame in self._seen or len(self._seen) >= DISTINCT_FRAMES:
+        kind = frame if frame.source_port is None else replace(frame, length_bytes=0, summary="", data=b"")
+        if kind in self._seen or len(self._seen) >= DISTINCT_FRAMES:
             return False
-        self._seen.add(frame)
+        self._seen.add(kind)
         return True

@@ -11,27 +11,35 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from sidecar.core.frames import (
+    ETHER_TYPE_ARP,
+    ETHER_TYPE_IPV4,
+    ETHER_TYPE_IPV6,
+    ETHERNET_HEADER_BYTES,
+    PROTOCOL_ICMPV6,
+    PROTOCOL_UDP,
+)
 from sidecar.core.model import MacAddress
-from sidecar.core.sights import Frame
+from sidecar.core.sights import FRAME_DATA_BYTES, Frame
 
 if TYPE_CHECKING:
     from sidecar.core.model import Address
 
 SNAPSHOT_BYTES = 2048
 """What is kept of a frame: every header, and a whole frame of the usual MTU."""
-ETHERNET_HEADER_BYTES = 14
 SMALLEST_ETHERTYPE = 0x0600
 """Source: IEEE 802.3 section 3.2.6: below it stands a length."""
-_IPV4, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD
 _IPV4_HEADER_BYTES, _IPV6_HEADER_BYTES, _ARP_BYTES = 20, 40, 28
-_ARP_OF_IPV4_OVER_ETHERNET = (1, _IPV4, 6, 4)
-_ICMPV6 = 58
-_SOLICITATION, _ADVERTISEMENT = 135, 136
-_ND_BYTES = 24
-_WITH_PORTS = {6: "TCP", 17: "UDP", 33: "DCCP", 132: "SCTP", 136: "UDP-Lite"}
-_PROTOCOLS = {1: "ICMP", 2: "IGMP", 44: "fragment", 47: "GRE", 50: "ESP", _ICMPV6: "ICMPv6", **_WITH_PORTS}
+_ARP_OF_IPV4_OVER_ETHERNET = (1, ETHER_TYPE_IPV4, 6, 4)
+_WITH_PORTS = {6: "TCP", PROTOCOL_UDP: "UDP", 33: "DCCP", 132: "SCTP", 136: "UDP-Lite"}
+_PROTOCOLS = {1: "ICMP", 2: "IGMP", 44: "fragment", 47: "GRE", 50: "ESP", PROTOCOL_ICMPV6: "ICMPv6", **_WITH_PORTS}
 _TAGS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
 _ARP_OPERATIONS = {1: "ARP request", 2: "ARP reply"}
+_MALFORMED = {
+    ETHER_TYPE_IPV4: "malformed IPv4",
+    ETHER_TYPE_IPV6: "malformed IPv6",
+    ETHER_TYPE_ARP: "malformed ARP",
+}
 
 
 def parse(device: str, data: bytes, length_bytes: int) -> Frame:
@@ -51,16 +59,16 @@ def parse(device: str, data: bytes, length_bytes: int) -> Frame:
         protocol=None,
         source_port=None,
         destination_port=None,
-        arp_operation=None,
         length_bytes=length_bytes,
         summary="",
+        data=data[:FRAME_DATA_BYTES],
     )
     payload = data[ETHERNET_HEADER_BYTES:]
-    if ether_type == _IPV4:
+    if ether_type == ETHER_TYPE_IPV4:
         frame = _with_ipv4(frame, payload)
-    elif ether_type == _IPV6:
+    elif ether_type == ETHER_TYPE_IPV6:
         frame = _with_ipv6(frame, payload)
-    elif ether_type == _ARP:
+    elif ether_type == ETHER_TYPE_ARP:
         frame = _with_arp(frame, payload)
     return replace(frame, summary=f"{_describe(frame, payload)}, {length_bytes} bytes")
 
@@ -91,12 +99,8 @@ def _with_ipv6(frame: Frame, packet: bytes) -> Frame:
         source_address=IPv6Address(packet[8:24]),
         destination_address=IPv6Address(packet[24:40]),
         protocol=packet[6],
-        hop_limit=packet[7],
     )
-    transport = packet[_IPV6_HEADER_BYTES:]
-    if frame.protocol == _ICMPV6:
-        return _with_icmpv6(frame, transport)
-    return _with_ports(frame, transport)
+    return _with_ports(frame, packet[_IPV6_HEADER_BYTES:])
 
 
 def _with_ports(frame: Frame, transport: bytes) -> Frame:
@@ -106,46 +110,32 @@ def _with_ports(frame: Frame, transport: bytes) -> Frame:
     return replace(frame, source_port=source, destination_port=destination)
 
 
-def _with_icmpv6(frame: Frame, message: bytes) -> Frame:
-    if not message:
-        return frame
-    about = message[0] in (_SOLICITATION, _ADVERTISEMENT) and len(message) >= _ND_BYTES
-    return replace(frame, icmpv6_type=message[0], nd_target=IPv6Address(message[8:24]) if about else None)
-
-
 def _with_arp(frame: Frame, packet: bytes) -> Frame:
     if len(packet) < _ARP_BYTES or struct.unpack_from("!HHBB", packet) != _ARP_OF_IPV4_OVER_ETHERNET:
-        return replace(frame, arp_operation=0)
-    (operation,) = struct.unpack_from("!H", packet, 6)
-    return replace(
-        frame,
-        arp_operation=operation,
-        arp_sender_mac=_mac(packet[8:14]),
-        source_address=IPv4Address(packet[14:18]),
-        arp_target_mac=_mac(packet[18:24]),
-        destination_address=IPv4Address(packet[24:28]),
-    )
+        return frame
+    return replace(frame, source_address=IPv4Address(packet[14:18]), destination_address=IPv4Address(packet[24:28]))
 
 
 def _describe(frame: Frame, payload: bytes) -> str:
     between = f"{frame.source_mac} > {frame.destination_mac}"
-    if frame.protocol is not None and frame.source_address is not None and frame.destination_address is not None:
-        return _describe_ip(frame, frame.source_address, frame.destination_address, frame.protocol)
-    if frame.arp_operation:
-        word = _ARP_OPERATIONS.get(frame.arp_operation, f"ARP operation {frame.arp_operation}")
+    if frame.source_address is not None and frame.destination_address is not None:
+        if frame.protocol is not None:
+            return _describe_ip(frame, frame.source_address, frame.destination_address, frame.protocol, payload)
+        (operation,) = struct.unpack_from("!H", payload, 6)
+        word = _ARP_OPERATIONS.get(operation, f"ARP operation {operation}")
         return f"{word} from {frame.source_address} about {frame.destination_address}, {between}"
     if frame.ether_type is None:
         return f"802.3 {between}"
     if frame.ether_type in _TAGS and len(payload) >= 2:  # noqa: PLR2004 - the tag's control word
         (tag,) = struct.unpack_from("!H", payload)
         return f"{_TAGS[frame.ether_type]} VLAN {tag & 0x0FFF} {between}"
-    names = {_IPV4: "malformed IPv4", _IPV6: "malformed IPv6", _ARP: "malformed ARP"}
-    return f"{names.get(frame.ether_type, f'EtherType 0x{frame.ether_type:04x}')} {between}"
+    return f"{_MALFORMED.get(frame.ether_type, f'EtherType 0x{frame.ether_type:04x}')} {between}"
 
 
-def _describe_ip(frame: Frame, source: Address, destination: Address, protocol: int) -> str:
+def _describe_ip(frame: Frame, source: Address, destination: Address, protocol: int, packet: bytes) -> str:
     name = _PROTOCOLS.get(protocol, f"protocol {protocol}")
-    kind = "" if frame.icmpv6_type is None else f" type {frame.icmpv6_type}"
+    has_type = frame.ether_type == ETHER_TYPE_IPV6 and protocol == PROTOCOL_ICMPV6 and len(packet) > _IPV6_HEADER_BYTES
+    kind = f" type {packet[_IPV6_HEADER_BYTES]}" if has_type else ""
     one, other = _socket_name(source, frame.source_port), _socket_name(destination, frame.destination_port)
     return f"IPv{source.version} {one} > {other} {name}{kind}"
 

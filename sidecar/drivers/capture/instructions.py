@@ -60,17 +60,16 @@ def field(offset: int, size: int, *values: int, mask: int | None = None) -> Chec
 
 def ethernet(source: MacAddress, destination: MacAddress) -> tuple[Check, ...]:
     """The frame goes from `source` to `destination`."""
-    return *mac(0, destination), *mac(6, source)
-
-
-def mac(offset: int, value: MacAddress) -> tuple[Check, Check]:
-    """At `offset` stands `mac`."""
-    octets = bytes.fromhex(value.replace(":", ""))
-    high, low = struct.unpack("!IH", octets)
-    return field(offset, 4, high), field(offset + 4, 2, low)
+    return *_mac(0, destination), *_mac(6, source)
 
 
 def address(offset: int, value: Address) -> tuple[Check, ...]:
     """At `offset` stands `address`."""
     words = struct.iter_unpack("!I", value.packed)
     return tuple(field(offset + 4 * index, 4, word) for index, (word,) in enumerate(words))
+
+
+def _mac(offset: int, value: MacAddress) -> tuple[Check, Check]:
+    octets = bytes.fromhex(value.replace(":", ""))
+    high, low = struct.unpack("!IH", octets)
+    return field(offset, 4, high), field(offset + 4, 2, low)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.drivers.nftables import text
-from sidecar.drivers.nftables.flows import Group, askers, declarations, groups_by_link
-from sidecar.drivers.nftables.frames import (
+from sidecar.core.frames import (
+    ETHER_TYPE_ARP,
+    ETHER_TYPE_IPV4,
+    ETHER_TYPE_IPV6,
     ETHERNET_HEADER_BYTES,
-    TYPE_ARP,
-    TYPE_IPV4,
-    TYPE_IPV6,
-    mac_bytes,
-    resolution_frames,
+    askers,
 )
+from sidecar.drivers.nftables import text
+from sidecar.drivers.nftables.flows import Group, declarations, groups_by_link
+from sidecar.drivers.nftables.frames import exact_frames, mac_bytes
 from sidecar.drivers.nftables.inet_chains import discovery_inward
 from sidecar.drivers.nftables.names import identifier, quoted
 
@@ -77,22 +77,26 @@ def _outward(group: Group, fwmark: int) -> str:
 
 def _link_header(flow: Flow) -> bytes:
     own, next_hop = mac_bytes(flow.source_mac, flow.device), mac_bytes(flow.next_hop_mac, flow.device)
-    return next_hop + own + _ether_type(flow)
+    return next_hop + own + _ether_type(flow).to_bytes(2, "big")
 
 
-def _ether_type(flow: Flow) -> bytes:
-    return TYPE_IPV4 if flow.endpoint_address.version == _IPV4 else TYPE_IPV6
+def _ether_type(flow: Flow) -> int:
+    return ETHER_TYPE_IPV4 if flow.endpoint_address.version == _IPV4 else ETHER_TYPE_IPV6
+
+
+def _is_of(ether_type: int) -> str:
+    return text.raw("ll", _TYPE_AT_BYTE, ether_type.to_bytes(2, "big"))
 
 
 def _inward(group: Group) -> str:
     # Not pinned: the sender's MAC. Where two routers share a virtual one, they answer by their own.
     own = text.raw("ll", 0, mac_bytes(group.flow.source_mac, group.flow.device))
-    return f"{own} {text.raw('ll', _TYPE_AT_BYTE, _ether_type(group.flow))} {group.inward} accept"
+    return f"{own} {_is_of(_ether_type(group.flow))} {group.inward} accept"
 
 
 def _questions(policy: Policy, resolutions: Iterable[Resolution]) -> Iterable[str]:
     for resolution in resolutions:
-        for frame, meaning in resolution_frames(resolution, askers(resolution, policy.flows)):
+        for frame, meaning in exact_frames(policy, resolution):
             header, packet = frame[:ETHERNET_HEADER_BYTES], frame[ETHERNET_HEADER_BYTES:]
             pins = f"meta length {len(frame)} {text.raw('ll', 0, header)} {text.exact_packet(packet)}"
             yield f'{pins} {text.accept_counted(accepted(resolution.device))} comment "{meaning}"'
@@ -106,7 +110,7 @@ def _answers(policy: Policy, resolutions: Iterable[Resolution]) -> Iterable[str]
             asking = [("request", asker) for asker in (next_hop, *askers(resolution, policy.flows))]
             for operation, sender in [*asking, ("reply", next_hop)]:
                 shape = f"arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation {operation}"
-                pins = f"{text.raw('ll', _TYPE_AT_BYTE, TYPE_ARP)} {shape}"
+                pins = f"{_is_of(ETHER_TYPE_ARP)} {shape}"
                 yield f"{pins} arp saddr ip {sender} arp daddr ip {own} accept"
         for match in discovery_inward(resolution):
-            yield f"{text.raw('ll', _TYPE_AT_BYTE, TYPE_IPV6)} {match} accept"
+            yield f"{_is_of(ETHER_TYPE_IPV6)} {match} accept"

@@ -12,8 +12,7 @@ from sidecar.drivers.nftables.names import identifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sidecar.core.killswitch import Flow, Resolution
-    from sidecar.core.model import Address
+    from sidecar.core.killswitch import Flow
 
 LISTEN_PORTS = "listen_ports"
 
@@ -61,20 +60,6 @@ def declarations(groups: tuple[Group, ...], listen_ports: tuple[int, ...]) -> li
         return []
     ports = text.named_set(LISTEN_PORTS, "inet_service", [str(port) for port in sorted(set(listen_ports))])
     return [ports, *(group.declaration for group in groups)]
-
-
-def askers(resolution: Resolution, flows: Iterable[Flow]) -> tuple[Address, ...]:
-    """Return the addresses, beside its own, by which the next hop may ask for us: those of endpoints behind it.
-
-    They matter where an endpoint is the next hop's host itself, with an address of another network.
-    """
-    behind = (
-        flow.endpoint_address
-        for flow in flows
-        if (flow.device, flow.next_hop_mac, flow.source_address)
-        == (resolution.device, resolution.next_hop_mac, resolution.source_address)
-    )
-    return tuple(address for address in dict.fromkeys(behind) if address != resolution.next_hop)
 
 
 def _groups(flows: Iterable[Flow], key: Callable[[Flow], tuple[str, ...]]) -> tuple[Group, ...]:

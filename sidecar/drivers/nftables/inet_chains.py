@@ -10,9 +10,10 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
+from sidecar.core.frames import ETHERNET_HEADER_BYTES
 from sidecar.drivers.nftables import text
-from sidecar.drivers.nftables.flows import Group, askers, declarations, groups_by_source
-from sidecar.drivers.nftables.frames import ETHERNET_HEADER_BYTES, resolution_frames
+from sidecar.drivers.nftables.flows import Group, declarations, groups_by_source
+from sidecar.drivers.nftables.frames import exact_frames
 from sidecar.drivers.nftables.names import quoted
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _outward(policy: Policy, groups: tuple[Group, ...], action: str) -> Iterable
 
 
 def _discovery_outward(policy: Policy, resolution: Resolution) -> Iterable[str]:
-    for frame, meaning in resolution_frames(resolution, askers(resolution, policy.flows)):
+    for frame, meaning in exact_frames(policy, resolution):
         packet = frame[ETHERNET_HEADER_BYTES:]
         pins = f"meta length {len(packet)} {text.exact_packet(packet)}"
         yield f'oifname {quoted(resolution.device)} {pins} accept comment "{meaning}"'

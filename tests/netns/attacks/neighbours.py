@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sidecar.drivers.nftables.frames import resolution_frames
+from sidecar.core.frames import resolution_frames
 from tests.netns.attacks import scene as at
 from tests.netns.attacks.catalogue import attack
 from tests.netns.attacks.packets import ETH_P_ARP, ETH_P_IPV6, send_frame
@@ -13,8 +13,8 @@ from tests.netns.attacks.scene import FAR4, FAR6, TOKEN
 if TYPE_CHECKING:
     from tests.netns.attacks.scene import Scene
 
-ARP_QUESTION, ARP_PROBE, ARP_ANSWER = (exact.frame for exact in resolution_frames(at.POLICY.resolutions[0]))
-ND_FRAMES = resolution_frames(at.POLICY.resolutions[1])
+ARP_QUESTION, ARP_PROBE, ARP_ANSWER = (exact.frame for exact in resolution_frames(at.POLICY.resolutions[0], ()))
+ND_FRAMES = resolution_frames(at.POLICY.resolutions[1], ())
 ND_QUESTION = next(exact.frame for exact in ND_FRAMES if "who has" in exact.meaning and at.OWN6 in exact.meaning)
 ND_ANSWER = next(exact.frame for exact in ND_FRAMES if "is here" in exact.meaning)
 

@@ -139,6 +139,10 @@ def test_an_uplink_without_an_ethernet_address_is_refused(mac: str) -> None:
     odd = replace(policies.GATEWAY.flows[0], source_mac=MacAddress(mac))
     with pytest.raises(LockError, match="not an Ethernet address"):
         render(replace(policies.GATEWAY, flows=(odd,)))
+    for field in ("source_mac", "next_hop_mac"):
+        asking = replace(policies.GATEWAY.resolutions[0], **{field: MacAddress(mac)})  # type: ignore[arg-type]
+        with pytest.raises(LockError, match="not an Ethernet address"):
+            render(replace(policies.GATEWAY, flows=(), resolutions=(asking,)))
 
 
 @pytest.mark.parametrize("device", ['a"b', "eth*", "back\\slash", "naïve", "", "tab\tbed", "a" * 16])

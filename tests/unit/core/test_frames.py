@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,10 @@ from scapy.layers.inet6 import (
 )
 from scapy.layers.l2 import ARP, Ether
 
-from sidecar.core.killswitch import Resolution
+from sidecar.core.frames import askers, resolution_frames
+from sidecar.core.killswitch import Flow, Resolution
 from sidecar.core.model import MacAddress
-from sidecar.drivers.nftables.frames import resolution_frames
-from tests.policies import resolution
+from tests.policies import flow, resolution
 
 if TYPE_CHECKING:
     from scapy.packet import Packet
@@ -29,8 +30,8 @@ OWN, NEXT_HOP = "02:00:00:00:00:02", "02:00:00:00:00:01"
 OWN_LINK_LOCAL = "fe80::ff:fe00:2"
 
 
-def frames(permit: Resolution) -> list[bytes]:
-    return [exact.frame for exact in resolution_frames(permit)]
+def frames(permit: Resolution, *flows: Flow) -> list[bytes]:
+    return [exact.frame for exact in resolution_frames(permit, flows)]
 
 
 def arp(to: str, **fields: str | int) -> bytes:
@@ -85,8 +86,8 @@ def test_a_known_ipv6_next_hop_may_be_probed_and_answered_at_its_global_and_link
 
 def test_a_next_hop_that_asks_by_the_address_of_an_endpoint_behind_it_is_answered_there() -> None:
     permit = resolution("10.77.0.1", source="10.77.0.2", mac=NEXT_HOP)
-    answers = [exact.frame for exact in resolution_frames(permit, (ip_address("192.0.2.20"),))][2:]
-    assert answers == [
+    behind = flow("192.0.2.20", 443, source="10.77.0.2", next_hop_mac=NEXT_HOP)
+    assert frames(permit, behind)[2:] == [
         arp(NEXT_HOP, op=2, hwdst=NEXT_HOP),
         bytes(Ether(dst=NEXT_HOP, src=OWN) / ARP(op=2, hwsrc=OWN, psrc="10.77.0.2", hwdst=NEXT_HOP, pdst="192.0.2.20")),
     ]
@@ -95,4 +96,24 @@ def test_a_next_hop_that_asks_by_the_address_of_an_endpoint_behind_it_is_answere
 @pytest.mark.parametrize(("next_hop", "source"), [("10.77.0.1", "2001:db8::2"), ("2001:db8::1", "10.77.0.2")])
 def test_families_that_do_not_match_permit_nothing(next_hop: str, source: str) -> None:
     mixed = Resolution("eth0", MacAddress(OWN), ip_address(source), ip_address(next_hop), MacAddress(NEXT_HOP))
-    assert resolution_frames(mixed) == ()
+    assert frames(mixed) == []
+
+
+def test_who_else_may_ask_is_every_endpoint_behind_that_next_hop_once_and_no_other() -> None:
+    permit = resolution("10.77.0.1", source="10.77.0.2", mac=NEXT_HOP)
+    behind = [flow(address, 1, source="10.77.0.2", next_hop_mac=NEXT_HOP) for address in ("10.77.0.1", "192.0.2.20")]
+    again = flow("192.0.2.20", 2, source="10.77.0.2", next_hop_mac=NEXT_HOP)
+    elsewhere = [
+        flow("192.0.2.30", 1, source="10.77.0.2", next_hop_mac="02:00:00:00:00:99"),
+        flow("192.0.2.31", 1, source="10.77.0.3", next_hop_mac=NEXT_HOP),
+        flow("192.0.2.32", 1, source="10.77.0.2", next_hop_mac=NEXT_HOP, device="eth1"),
+    ]
+    assert askers(permit, (*behind, again, *elsewhere)) == (ip_address("192.0.2.20"),)
+
+
+@pytest.mark.parametrize("mac", ["", "02:00:00:00:00", "not a mac", "00:00:00:00:00:00:00:02"])
+def test_a_hardware_address_that_is_not_ethernets_permits_nothing(mac: str) -> None:
+    permit = resolution("10.77.0.1", source="10.77.0.2", mac=NEXT_HOP)
+    assert len(frames(permit)) == 3
+    assert frames(replace(permit, source_mac=MacAddress(mac))) == []
+    assert frames(replace(permit, next_hop_mac=MacAddress(mac))) == []
