@@ -1,0 +1,80 @@
+"""The scene of an attack on a real uplink: all that a workload could find out about it, by looking or by luck."""
+
+from __future__ import annotations
+
+import secrets
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from typing import TYPE_CHECKING, Final
+
+from sidecar.core.killswitch import paths
+from sidecar.prove import nowhere
+from sidecar.prove.scene import Scene, signed_anew
+
+if TYPE_CHECKING:
+    from sidecar.core.killswitch import Path, Uplink
+    from sidecar.prove.facts import Facts
+
+EMBEDDED_RESOLVER: Final = IPv4Address("127.0.0.11")
+EVERYBODY: Final = b"\xff" * 6
+_IPV4_HOSTS: Final = 254
+
+
+def aim(facts: Facts, uplink: Uplink) -> Scene:
+    """Return the scene for attacks on `uplink`.
+
+    The far side, and whom nobody knows, are drawn from documentation networks (RFC 5737, RFC 3849), and so is whatever
+    the uplink does not have: an attack by way of that cannot get anywhere, and says so.
+    """
+    ways = [path for path in paths(facts.plan.endpoints, facts.uplinks) if path.uplink.device == uplink.device]
+    known = next((path.next_hop_mac for path in ways if path.next_hop_mac), None)
+    own4 = next((each for each in uplink.addresses if isinstance(each, IPv4Interface)), nowhere.OWN4)
+    own6 = next((each for each in uplink.addresses if isinstance(each, IPv6Interface)), nowhere.OWN6)
+    router4, endpoint4 = _way4(ways)
+    router6, endpoint6 = _way6(ways)
+    host = 1 + secrets.randbelow(_IPV4_HOSTS)
+    far4, far6 = IPv4Address(f"198.51.100.{host}"), IPv6Address(b"\x20\x01\x0d\xb8" + secrets.token_bytes(12))
+    return signed_anew(
+        Scene(
+            token=b"",
+            device=uplink.device,
+            own_mac=_mac(uplink.mac),
+            router_mac=_mac(known) if known else EVERYBODY,
+            own4=own4.ip,
+            own6=own6.ip,
+            router4=router4,
+            router6=router6,
+            broadcast4=own4.network.broadcast_address,
+            nobody4=IPv4Address(f"203.0.113.{host}"),
+            far4=far4,
+            far6=far6,
+            endpoint4=endpoint4,
+            endpoint6=endpoint6,
+            endpoint_port=ways[0].endpoint.port if ways else nowhere.PORT,
+            source_port=facts.source_port,
+            fwmark=facts.plan.pins.fwmark,
+            tunnel_device=facts.plan.device,
+            tunnel_peer4=far4,
+            tunnel_peer6=far6,
+            group4=far4,
+            group6=far6,
+            resolver4=EMBEDDED_RESOLVER,
+        )
+    )
+
+
+def _way4(ways: list[Path]) -> tuple[IPv4Address, IPv4Address]:
+    for path in ways:
+        if isinstance(path.next_hop, IPv4Address) and isinstance(path.endpoint.address, IPv4Address):
+            return path.next_hop, path.endpoint.address
+    return nowhere.ROUTER4, nowhere.ENDPOINT4
+
+
+def _way6(ways: list[Path]) -> tuple[IPv6Address, IPv6Address]:
+    for path in ways:
+        if isinstance(path.next_hop, IPv6Address) and isinstance(path.endpoint.address, IPv6Address):
+            return path.next_hop, path.endpoint.address
+    return nowhere.ROUTER6, nowhere.ENDPOINT6
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))

@@ -1,0 +1,179 @@
+"""The place with the lock: one uplink under attack, and everything that would show that something got out by it."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from sidecar.core.account import audit
+from sidecar.core.model import LeakStatus
+from sidecar.drivers.accounting import KernelAccounting
+from sidecar.drivers.nftables import NftablesLock
+from sidecar.drivers.nftables.device_chains import accepted
+from sidecar.drivers.nftables.render import TABLE
+from sidecar.prove.aim import aim
+from sidecar.prove.catalogue import LOOPBACK, TUNNEL
+from sidecar.prove.scene import signed_anew
+from sidecar.prove.verdict import Control, Faced, Result
+from sidecar.prove.watch import Tap, inner, off_policy, to_resolver
+
+if TYPE_CHECKING:
+    from sidecar.core.account import Ledger
+    from sidecar.core.killswitch import Uplink
+    from sidecar.prove.attempter import Attempter
+    from sidecar.prove.catalogue import Attack
+    from sidecar.prove.facts import Facts
+    from sidecar.prove.scene import Scene
+    from sidecar.prove.verdict import Shown
+
+SETTLE_S: Final = 0.02
+"""The rules judge while a send is still under way; a queue or another processor takes a moment more."""
+LATE_S: Final = 0.4
+"""IGMP and MLD reports leave within a few ticks of the kernel's clock; so does what is queued."""
+READINGS: Final = 20
+READING_PAUSE_S: Final = 0.005
+_SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40  # <linux/sockios.h>, <linux/if.h>
+_INWARD = ("ingress", "prerouting", "input", "forward")
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What the namespace shows at one moment, and what it has shown since the one before.
+
+    Attributes:
+        blocked: what the lock's outward drops caught so far, by place.
+        unaccounted: frames that left without being accepted by the lock, since the last look; None: it cannot be told.
+    """
+
+    uplink: list[bytes]
+    tunnel: list[bytes]
+    loopback: list[bytes]
+    blocked: dict[str, int]
+    unaccounted: int | None
+
+
+class Ground:
+    """One uplink, watched. A context manager; everything happens in the network namespace of the calling thread."""
+
+    def __init__(self, facts: Facts, uplink: Uplink) -> None:
+        self._facts = facts
+        self._uplink = uplink
+        self._lock = NftablesLock()
+        self._accounting = KernelAccounting(TABLE, accepted)
+        self._ledgers: tuple[Ledger, ...] = ()
+        self._scene = aim(facts, uplink)
+
+    def __enter__(self) -> Self:
+        self._open = ExitStack()
+        with ExitStack() as opening:
+            policy, devices = self._facts.policy, self._facts.policy.devices
+            self._taps = [opening.enter_context(Tap(device, off_policy(policy, device))) for device in devices]
+            tunnel, scene = self._facts.plan.device, self._scene
+            self._tunnel = opening.enter_context(Tap(tunnel, inner(scene)))
+            self._loopback = opening.enter_context(Tap("lo", to_resolver(scene)))
+            self._open = opening.pop_all()
+        self._last = self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def face(self, attack: Attack, attempter: Attempter, shown: Shown) -> Faced:
+        """Have an attack tried, and say what became of it."""
+        if not self._is_up():
+            return Faced(Result.NOT_TRIED, f"{self._uplink.device} is down: the watchdog has halted")
+        scene = signed_anew(self._scene)
+        tried = attempter.attempt(attack, scene)
+        time.sleep(LATE_S if attack.is_late else SETTLE_S)
+        before, self._last = self._last, self._look()
+        blind = shown.control is Control.OUT and not shown.tap_sees
+        refusals = (tried.error,) if tried.error else tried.refused
+        return _judge(attack, scene, _Evidence(before, self._last, refusals, blind, sum(t.missed for t in self._taps)))
+
+    def last_look(self) -> Faced | None:
+        """Return what got out late, if anything did."""
+        time.sleep(LATE_S)
+        last = self._look()
+        seen = sum(self._scene.shows_in(frame) for frame in last.uplink)
+        count = seen or last.unaccounted or 0
+        return Faced(Result.OUT, "after the last attack, late", count) if count else None
+
+    def _look(self) -> Traces:
+        sight = self._lock.inspect(self._facts.policy)
+        return Traces(
+            uplink=[frame for tap in self._taps for frame in tap.frames()],
+            tunnel=self._tunnel.frames(),
+            loopback=self._loopback.frames(),
+            blocked={place: count for place, count in sight.blocked if not place.startswith(_INWARD)},
+            unaccounted=self._unaccounted(),
+        )
+
+    def _unaccounted(self) -> int | None:
+        """Return how many frames have left that the lock did not accept, since this was asked last."""
+        devices = self._facts.policy.devices
+        for _ in range(READINGS):
+            self._ledgers, findings = audit(self._ledgers, self._accounting.read(devices), devices)
+            leaking = [finding.frames or 0 for finding in findings if finding.status is LeakStatus.LEAKING]
+            if leaking:
+                self._ledgers = ()
+                self._settle()
+                return sum(leaking)
+            if all(finding.status is LeakStatus.CLEAN for finding in findings):
+                return 0
+            time.sleep(READING_PAUSE_S)
+        return None
+
+    def _settle(self) -> None:
+        devices = self._facts.policy.devices
+        for _ in range(READINGS):
+            self._ledgers, findings = audit(self._ledgers, self._accounting.read(devices), devices)
+            if all(finding.status is LeakStatus.CLEAN for finding in findings):
+                return
+            time.sleep(READING_PAUSE_S)
+
+    def _is_up(self) -> bool:
+        request = struct.pack("16s16x", self._uplink.device.encode())
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+                answer = fcntl.ioctl(control, _SIOCGIFFLAGS, request)
+        except OSError:
+            return False
+        (flags,) = struct.unpack_from("=H", answer, 16)
+        return bool(flags & _IFF_RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    before: Traces
+    after: Traces
+    refusals: tuple[str, ...]
+    blind: bool
+    missed: int
+
+
+def _judge(attack: Attack, scene: Scene, evidence: _Evidence) -> Faced:
+    """Say what became of an attack. What left no trace of having been stopped is not held: it is not known."""
+    after = evidence.after
+    watched = {TUNNEL: after.tunnel, LOOPBACK: after.loopback}.get(attack.where, after.uplink)
+    seen = sum(scene.shows_in(frame) for frame in watched)
+    if seen:
+        return Faced(Result.OUT, f"seen by a tap on the {attack.where}", seen)
+    if after.unaccounted:
+        return Faced(Result.OUT, "sent by the uplink, never accepted by the lock", after.unaccounted)
+    if evidence.missed:
+        return Faced(Result.UNCLEAR, f"the tap missed {evidence.missed} frames")
+    caught = [place for place, count in after.blocked.items() if count > evidence.before.blocked.get(place, 0)]
+    if caught:
+        return Faced(Result.HELD, ", ".join(caught))
+    if evidence.refusals:
+        return Faced(Result.HELD, f"the kernel: {' '.join(sorted(set(evidence.refusals)))}")
+    if any(scene.shows_in(frame) for frame in after.tunnel):
+        return Faced(Result.HELD, "it went into the tunnel")
+    if evidence.blind and after.unaccounted is None:
+        return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
+    return Faced(Result.UNCLEAR, "it left no trace, neither outside nor at a rule")
