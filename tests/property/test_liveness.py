@@ -104,15 +104,16 @@ def make_whole(world: World, down: set[str]) -> None:
     """Mend everything but the servers in `down`; an operator unlocks what is halted."""
     world.down, world.gateway_answers, world.asked = down, True, None
     world.broken.clear()
-    known = [gateway for uplink in world.state.uplinks for gateway in uplink.gateways]
-    if not known:
-        world.kernel.routes.add(DEFAULT_ROUTE)  # nobody can know what was lost before the first look
     if world.specification.halted:
         world.look(is_cycle=False)
         world.look(is_cycle=False)
         assert world.unlock()
     for device in world.kernel.links:
         world.set_link(device, up=True)
+    if not any(uplink.gateways for uplink in world.state.uplinks):
+        world.kernel.routes.add(
+            DEFAULT_ROUTE
+        )  # lost before the first look, or with the state file: beyond our knowledge
 
 
 @many
