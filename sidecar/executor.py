@@ -17,6 +17,7 @@ from sidecar.core.messages import (
     EnsureRoutes,
     FrameSeen,
     HardStop,
+    HoldQueues,
     LowerUplinks,
     Observation,
     Probe,
@@ -95,6 +96,8 @@ class Executor:
                 drivers.resolver.write(nameservers)
             case EnsureCapture(policy):
                 drivers.capture.ensure(policy, self._on_frame)
+            case HoldQueues(devices):
+                drivers.xdp_hold.hold(devices)
             case Probe():
                 self._prober.submit(self._probe, effect).add_done_callback(self._surface)
             case SaveState(persisted):

@@ -244,6 +244,8 @@ class Drivers:
     links: Links
     tunnel: Tunnel
     capture: Capture
+    xdp_hold: XdpHold
+    accounting: Accounting
     evidence: Evidence
     prober: Prober
     resolver: Resolver

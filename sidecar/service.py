@@ -13,6 +13,7 @@ from loguru import logger
 from sidecar.config import FileConfiguration, Implementation
 from sidecar.core.model import Plan
 from sidecar.drivers import pins as pins_driver
+from sidecar.drivers.accounting import KernelAccounting
 from sidecar.drivers.capture.capture import ScapyCapture
 from sidecar.drivers.capture.evidence import PcapEvidence
 from sidecar.drivers.changes import KernelChanges
@@ -25,11 +26,14 @@ from sidecar.drivers.control.status_file import StatusFile
 from sidecar.drivers.dns import ResolvConf
 from sidecar.drivers.docker import DockerWorkloads
 from sidecar.drivers.netns.links import KernelLinks
+from sidecar.drivers.nftables import device_chains
 from sidecar.drivers.nftables.driver import NftablesLock
+from sidecar.drivers.nftables.render import TABLE
 from sidecar.drivers.probe import SocketProber
 from sidecar.drivers.state.store import JsonStateStore
 from sidecar.drivers.wireguard_kernel import KernelTunnel, kernel_has_wireguard
 from sidecar.drivers.wireguard_userspace import S6Supervisor, UserspaceTunnel
+from sidecar.drivers.xdp import KernelXdpHold, Shelf
 from sidecar.errors import SidecarError
 from sidecar.inbox import Inbox, Stop
 from sidecar.planner import Planner
@@ -87,6 +91,8 @@ def _drivers(paths: RuntimePaths, process: Process) -> Drivers:
         links=KernelLinks(),
         tunnel=_tunnel(process.implementation),
         capture=ScapyCapture(evidence),
+        xdp_hold=KernelXdpHold(Shelf.inherited(os.environ)),
+        accounting=KernelAccounting(TABLE, device_chains.accepted),
         evidence=evidence,
         prober=SocketProber(),
         resolver=ResolvConf(),

@@ -11,7 +11,9 @@ from sidecar.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sidecar.core.killswitch import Uplink
     from sidecar.core.model import Address, Plan
+    from sidecar.core.sights import Account
     from sidecar.core.state import State
     from sidecar.ports import Drivers
 
@@ -30,13 +32,17 @@ def take(drivers: Drivers, state: State, plan: Plan) -> Survey:
             return blank
 
     lock = drivers.lock.inspect(state.policy or sealed(()))
+    nothing: tuple[Uplink, ...] = ()
+    uplinks = see(lambda: drivers.links.uplinks(plan.device, _next_hops(state, plan)), nothing)
     return Survey(
-        uplinks=see(lambda: drivers.links.uplinks(plan.device, _next_hops(state, plan)), ()),
+        uplinks=uplinks,
         tunnel=see(lambda: _tunnel(drivers, plan.device), None),
         lock=lock,
         routes=see(drivers.links.routes, ()),
         watched=drivers.capture.watched(),
         nameservers=see(drivers.resolver.nameservers, ()),
+        held=drivers.xdp_hold.held() if drivers.xdp_hold.is_supported() else None,
+        accounts=_accounts(drivers, tuple(uplink.device for uplink in uplinks)),
         unknown=tuple(unknown),
     )
 
@@ -51,3 +57,11 @@ def _tunnel(drivers: Drivers, device: str) -> TunnelSight | None:
     link = drivers.links.device(device)
     wireguard = drivers.tunnel.inspect(device) if link is not None else None
     return TunnelSight(link, wireguard) if link is not None and wireguard is not None else None
+
+
+def _accounts(drivers: Drivers, devices: tuple[str, ...]) -> tuple[Account, ...]:
+    """Read the accounts. Those that cannot be read are left out, which the core takes as UNKNOWN, and goes on."""
+    try:
+        return drivers.accounting.read(devices)
+    except DriverError:
+        return ()

@@ -99,6 +99,11 @@ def audit(
     return tuple(kept), tuple(findings)
 
 
+def leaking(findings: Iterable[Finding]) -> Finding | None:
+    """Return the first finding that is a leak; None where there is none."""
+    return next((finding for finding in findings if finding.status is LeakStatus.LEAKING), None)
+
+
 def _enter(ledger: Ledger | None, account: Account) -> tuple[Ledger, Finding]:
     if ledger is None or account.index != ledger.last.index:
         return _begin(account)

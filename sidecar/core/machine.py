@@ -10,16 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from sidecar.core import failover, health, killswitch, leak, moves, proof, repair
+from sidecar.core import account, failover, health, killswitch, leak, moves, proof, repair
 from sidecar.core.failover import Move
 from sidecar.core.messages import (
     ApplyPolicy,
     Converged,
     Effect,
     EffectFailed,
-    EnsureCapture,
     FrameSeen,
     HardStop,
+    HoldQueues,
     Observation,
     Probed,
     ProofRequested,
@@ -102,16 +102,20 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     state = replace(state, proof_until_s=proof.until_s(state.proof_until_s, survey.uplinks, observation.at_s))
     seen = proof.to_lock(survey.uplinks, state.proof_until_s)
     survey = replace(survey, uplinks=killswitch.remember(seen, state.uplinks))
-    blind = tuple(each.device for each in survey.uplinks if each.carrier and each.device not in survey.watched)
     port_index = state.port_in_use(plan, survey.tunnel) if state.policy is None else state.port_index
-    state = replace(state, uplinks=survey.uplinks, blind=blind, port_index=port_index)
+    ledgers, findings = account.audit(state.ledgers, survey.accounts, survey.devices)
+    state = replace(state, uplinks=survey.uplinks, port_index=port_index, ledgers=ledgers, findings=findings)
+    refused = state.hold_refused and bool(survey.unheld)
+    state = replace(state, blind=survey.blind, unheld=survey.unheld, hold_refused=refused)
+    leaking = account.leaking(findings)
+    if leaking is not None and state.latch is None:
+        return _halt(state, plan, "frames left that the lock did not accept", leaking.reason)
     intended = moves.intended(state, plan)
-    done = _save(_lock(state, intended))
+    done = _lock(state, intended).saving()
     if state.latch is not None:
         return done.then(*moves.keep_down(state))
-    if blind or intended != state.policy or survey.watched - set(intended.devices):
-        done = done.then(EnsureCapture(intended))
-    return _save(_tend(done, survey, observation, plan))
+    done = done.then(*moves.watch_over(state, survey, intended))
+    return _tend(done, survey, observation, plan).saving()
 
 
 def _begin_look(state: State, observation: Surveyed, plan: Plan) -> State:
@@ -126,25 +130,11 @@ def _begin_look(state: State, observation: Surveyed, plan: Plan) -> State:
     return replace(state, health=state.health if seen else Health.UNKNOWN, failures=(), earlier_failures=state.failures)
 
 
-def _save(done: Step) -> Step:
-    """Write the state when it changed. A failed write has cleared `saved`, so it is tried again at the next look."""
-    state, kept = done.state, done.state.persisted()
-    if state.saved == kept:
-        return done
-    return done.with_state(replace(state, saved=kept)).then(SaveState(kept))
-
-
 def _lock(state: State, intended: Policy) -> Step:
     """Put the intended policy in force where the kernel has another."""
     if intended == state.policy and state.lock.status is LockStatus.INTACT:
         return Step(replace(state, lock_failures=0))
-    return Step(_believe(state, intended), moves.put_in_force(state, intended))
-
-
-def _believe(state: State, policy: Policy) -> State:
-    """Take it that `policy` will be in force; a failure says otherwise."""
-    previous = state.previous_policy if policy == state.policy else state.policy
-    return replace(state, policy=policy, previous_policy=previous)
+    return Step(state.believing(intended), moves.put_in_force(state, intended))
 
 
 def _tend(done: Step, survey: Survey, observation: Surveyed, plan: Plan) -> Step:
@@ -192,9 +182,9 @@ def _probed(state: State, observation: Probed, plan: Plan) -> Step:
     if peer is not None:
         state = replace(state, baseline=Baseline(observation.at_s, peer))
     if verdict is Health.ALIVE:
-        return _save(_good(Step(state), observation.at_s, plan, observation.detail))
+        return _good(Step(state), observation.at_s, plan, observation.detail).saving()
     if verdict is Health.DEAD:
-        return _save(_bad(Step(state), observation.at_s, plan, observation.detail))
+        return _bad(Step(state), observation.at_s, plan, observation.detail).saving()
     return Step(_judged(state, Health.UNKNOWN, observation.at_s, observation.detail))
 
 
@@ -242,7 +232,7 @@ def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: moves.Why) ->
         note=f"moved from {left}: {why.text}" if left != to else why.text,
     )
     policy = moves.intended(state, plan)
-    state = replace(_believe(state, policy), saved=state.persisted())
+    state = replace(state.believing(policy), saved=state.persisted())
     return done.with_state(state).then(*moves.to_active(state, plan, policy, left, why))
 
 
@@ -271,6 +261,10 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
     if isinstance(effect, ApplyPolicy | SaveState | HardStop):
         state = replace(state, saved=None)
+    if isinstance(effect, HoldQueues) and state.latch is None:
+        state = replace(state, hold_refused=True)
+        policy = moves.intended(state, plan)
+        return Step(state.believing(policy), (ApplyPolicy(policy), *said))
     if not isinstance(effect, ApplyPolicy):
         return Step(state, said)
     state = replace(state, policy=state.proven_policy, lock_failures=state.lock_failures + 1)
@@ -289,11 +283,12 @@ def _requested(state: State, observation: Request, plan: Plan) -> Step:
         return Step(state, (Reply(accepted=False, text=refusal),))
     if isinstance(observation, UnlockRequested):
         state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
+        state = replace(state, ledgers=(), findings=())
         return Step(replace(state, saved=state.persisted()), moves.unlock(state))
     if isinstance(observation, ProofRequested):
         state = replace(state, proof_until_s=observation.at_s + proof.LIMIT_S if observation.survey else None)
         policy = moves.intended(state, plan)
-        return Step(_believe(state, policy), proof.effects(policy))
+        return Step(state.believing(policy), proof.effects(policy))
     name = observation.name if isinstance(observation, SwitchRequested) else plan.endpoints[0].name
     why = moves.SWITCH if isinstance(observation, SwitchRequested) else moves.CONVERGE
     done = _move_to(Step(replace(state, laps=0)), plan.index_of(name) or 0, observation.at_s, plan, why)

@@ -176,6 +176,13 @@ class EnsureCapture:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldQueues:
+    """Hold every AF_XDP queue of these devices, so that nobody else can send by one."""
+
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """Ask the targets through the tunnel; the answer is a `Probed` with the same `cycle`."""
 
@@ -252,6 +259,7 @@ Effect = (
     | EnsureRoutes
     | EnsureResolver
     | EnsureCapture
+    | HoldQueues
     | Probe
     | SaveState
     | HardStop

@@ -17,6 +17,7 @@ from sidecar.core.messages import (
     EnsureResolver,
     EnsureRoutes,
     HardStop,
+    HoldQueues,
     LowerUplinks,
     Probe,
     ProofRequested,
@@ -72,10 +73,20 @@ def beginning(observation: Started, state: State) -> tuple[Effect, ...]:
 
 def intended(state: State, plan: Plan) -> Policy:
     """Return the policy that this state calls for. Only a whole plan without a latch permits anything."""
-    if state.latch is not None or not plan.endpoints:
+    if state.latch is not None or state.hold_refused or not plan.endpoints:
         return killswitch.sealed(uplink.device for uplink in state.uplinks)
     policy = killswitch.permit_tunnel(plan, state.uplinks)
     return policy if state.proof_until_s is None else replace(policy, proof_device=proof.DEVICE)
+
+
+def watch_over(state: State, survey: Survey, policy: Policy) -> tuple[Effect, ...]:
+    """Return what keeps every uplink watched by a tap, and every AF_XDP queue in our hands."""
+    effects: list[Effect] = []
+    if survey.unheld:
+        effects.append(HoldQueues(policy.devices))
+    if survey.blind or policy != state.policy or survey.watched - set(policy.devices):
+        effects.append(EnsureCapture(policy))
+    return tuple(effects)
 
 
 def reconfigure(state: State, plan: Plan) -> tuple[Effect, ...]:

@@ -51,7 +51,11 @@ def document(state: State, plan: Plan, at_s: float, surroundings: Surroundings) 
             "detail": state.lock.difference,
             "blocked": [list(row) for row in state.lock.blocked],
         },
-        "leak": {"status": leak_status(state).value, "detail": _leak_detail(state)},
+        "leak": {
+            "status": leak_status(state).value,
+            "detail": _leak_detail(state),
+            "accounting": [[finding.device, finding.status.value, finding.reason] for finding in state.findings],
+        },
         "bad_cycles": state.run.bad_cycles,
         "threshold_cycles": plan.timing.threshold_cycles,
         "latch": {"reason": state.latch.reason, "evidence": state.latch.evidence} if state.latch else None,
@@ -79,6 +83,9 @@ def unhealthy_reasons(state: State, plan: Plan, at_s: float) -> tuple[str, ...]:
     if state.lock_failures:
         reasons.append(f"the ruleset could not be applied, {state.lock_failures} times in a row")
     reasons += [f"no live tap on {device}: a leak there would go unseen" for device in state.blind]
+    reasons += [
+        f"not every AF_XDP queue of {device} is ours: somebody could send by one" for device in state.unheld
+    ]
     reasons += state.faults
     reasons += [state.excuse] if state.excuse and state.excuse not in reasons else []
     reasons += state.failures or state.earlier_failures
@@ -96,7 +103,8 @@ def leak_status(state: State) -> LeakStatus:
     """Return whether something left outside the tunnel. Without sight of every uplink it is UNKNOWN."""
     if state.latch is not None:
         return LeakStatus.LEAKING
-    if state.unknown or state.blind or state.policy is None or state.lock.status is not LockStatus.INTACT:
+    unseen = state.unknown or state.blind or state.unheld
+    if unseen or state.policy is None or state.lock.status is not LockStatus.INTACT:
         return LeakStatus.UNKNOWN
     return LeakStatus.CLEAN
 

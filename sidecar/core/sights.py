@@ -110,6 +110,8 @@ class Survey:
         tunnel: None where the device does not exist.
         watched: uplinks whose tap is alive, as the tap's own thread says.
         nameservers: what resolv.conf lists.
+        held: uplinks of which every AF_XDP queue is ours; None where the kernel has no AF_XDP, so nobody can take one.
+        accounts: what the lock accepted on each uplink, and what the uplink sent; left out where that is not known.
         unknown: what could not be looked at, in words; the fields concerned then hold nothing and count as UNKNOWN.
     """
 
@@ -119,7 +121,24 @@ class Survey:
     routes: tuple[Route, ...]
     watched: frozenset[str]
     nameservers: tuple[Address, ...]
+    held: frozenset[str] | None = None
+    accounts: tuple[Account, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The uplinks' names."""
+        return tuple(uplink.device for uplink in self.uplinks)
+
+    @property
+    def blind(self) -> tuple[str, ...]:
+        """Uplinks with a carrier and without a live tap."""
+        return tuple(uplink.device for uplink in self.uplinks if uplink.carrier and uplink.device not in self.watched)
+
+    @property
+    def unheld(self) -> tuple[str, ...]:
+        """Uplinks on which somebody else could bind an AF_XDP socket."""
+        return () if self.held is None else tuple(device for device in self.devices if device not in self.held)
 
     @property
     def peer(self) -> PeerSight | None:

@@ -7,10 +7,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecar.core.killswitch import from_gateways
+from sidecar.core.messages import SaveState
 from sidecar.core.model import Health
 from sidecar.core.sights import LockSight, LockStatus, Persisted
 
 if TYPE_CHECKING:
+    from sidecar.core.account import Finding, Ledger
     from sidecar.core.killswitch import Policy, Uplink
     from sidecar.core.messages import Effect
     from sidecar.core.model import Address, Endpoint, Plan
@@ -92,6 +94,9 @@ class State:
         failures: what failed since the last regular look, in words; `earlier_failures`: in the cycle before.
         laps: with `wrap`, how often the list was begun anew.
         note: how we came to be on this endpoint, for people.
+        unheld: uplinks on which somebody else could bind an AF_XDP socket.
+        hold_refused: one of them was somebody else's already: nothing may pass until that has ended.
+        ledgers: what the accounts of the uplinks were, to hold the next ones against; `findings` is what they tell.
         proof_until_s: until when a proof's own device is left out of the lock; None while no proof runs.
     """
 
@@ -124,6 +129,10 @@ class State:
     laps: int = 0
     active_since_s: float = 0.0
     note: str = ""
+    unheld: tuple[str, ...] = ()
+    hold_refused: bool = False
+    ledgers: tuple[Ledger, ...] = ()
+    findings: tuple[Finding, ...] = ()
     proof_until_s: float | None = None
 
     def endpoint(self, plan: Plan) -> Endpoint | None:
@@ -163,6 +172,11 @@ class State:
             return Phase.DEGRADED
         return Phase.UP if self.health is Health.ALIVE else Phase.STARTING
 
+    def believing(self, policy: Policy) -> State:
+        """Take it that `policy` will be in force; a failure says otherwise."""
+        previous = self.previous_policy if policy == self.policy else self.policy
+        return replace(self, policy=policy, previous_policy=previous)
+
     def persisted(self) -> Persisted:
         """Return the part that must survive every restart."""
         gateways: tuple[tuple[str, Address], ...] = tuple(
@@ -181,6 +195,13 @@ class Step:
     def with_state(self, state: State) -> Step:
         """Return the same effects with another state."""
         return replace(self, state=state)
+
+    def saving(self) -> Step:
+        """Write the state if it changed. A failed write has cleared `saved`, so it is tried again at the next look."""
+        kept = self.state.persisted()
+        if self.state.saved == kept:
+            return self
+        return self.with_state(replace(self.state, saved=kept)).then(SaveState(kept))
 
     def then(self, *effects: Effect) -> Step:
         """Return the same step with more effects after its own."""

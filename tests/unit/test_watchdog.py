@@ -2,144 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_interface, ip_network
-from typing import TYPE_CHECKING
 
 import pytest
 
-from sidecar.core.killswitch import Neighbour
 from sidecar.core.messages import FrameSeen
-from sidecar.core.model import Plan, Timing
-from sidecar.core.sights import Latch, Persisted, Route
-from sidecar.errors import EXIT_SOFTWARE, EXIT_TEMPFAIL, ConfigError, LockError, StateError
-from sidecar.inbox import Crashed, Inbox, Stop
-from sidecar.planner import Planner
-from sidecar.ports import Drivers
-from sidecar.watchdog import Watchdog
+from sidecar.core.model import Timing
+from sidecar.core.sights import Latch, Persisted
+from sidecar.errors import EXIT_SOFTWARE, EXIT_TEMPFAIL, ConfigError, LinkError, LockError, StateError
+from sidecar.inbox import Crashed
 from tests import builders
-from tests.fakes.capture import FakeCapture, FakeEvidence
-from tests.fakes.event_log import FakeEventLog
-from tests.fakes.links import FakeLinks
-from tests.fakes.lock import FakeLock
-from tests.fakes.prober import FakeProber
-from tests.fakes.resolver import FakeResolver
-from tests.fakes.state_store import FakeStateStore
-from tests.fakes.status_board import FakeStatusBoard
-from tests.fakes.tunnel import FakeServer, FakeTunnel
-from tests.fakes.workloads import FakeWorkloads
+from tests.unit.watchdog_world import DEADLINE_S, FAULT, LEAKED, TIMING, World
 from tests.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-DEADLINE_S = 10.0
-TIMING = Timing(cycle_s=0.04, probe_timeout_s=0.02)
-FAULT = ConfigError(attempted="read 10-primary.conf line 3", got="not base64", remedy="copy it again")
-LEAKED = builders.stray_frame()
-
-
-@dataclass
-class FakeConfiguration:
-    """Files in memory."""
-
-    plan: Plan | ConfigError
-    warnings: tuple[str, ...] = ()
-    version: int = 0
-
-    def load(self) -> Plan:
-        if isinstance(self.plan, ConfigError):
-            raise self.plan
-        return self.plan
-
-    def fingerprint(self) -> str:
-        return str(self.version)
-
-    def write(self, plan: Plan | ConfigError) -> None:
-        self.plan = plan
-        self.version += 1
-
-
-@dataclass
-class World:
-    """A namespace with one uplink, whose servers all answer."""
-
-    configuration: FakeConfiguration = field(default_factory=lambda: FakeConfiguration(builders.plan(timing=TIMING)))
-    links: FakeLinks = field(default_factory=FakeLinks)
-    lock: FakeLock = field(default_factory=FakeLock)
-    tunnel: FakeTunnel = field(default_factory=FakeTunnel)
-    capture: FakeCapture = field(default_factory=FakeCapture)
-    evidence: FakeEvidence = field(default_factory=FakeEvidence)
-    prober: FakeProber = field(default_factory=FakeProber)
-    resolver: FakeResolver = field(default_factory=FakeResolver)
-    state_store: FakeStateStore = field(default_factory=FakeStateStore)
-    workloads: FakeWorkloads = field(default_factory=FakeWorkloads)
-    events: FakeEventLog = field(default_factory=FakeEventLog)
-    status: FakeStatusBoard = field(default_factory=FakeStatusBoard)
-    inbox: Inbox = field(default_factory=Inbox)
-    exit_codes: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        uplink = self.links.add_device("eth0", ip_interface("10.0.0.2/24"))
-        uplink.answers[builders.GATEWAY] = builders.GATEWAY_MAC
-        uplink.neighbours[builders.GATEWAY] = Neighbour(builders.GATEWAY_MAC)
-        self.links.add_foreign_route(Route(ip_network("0.0.0.0/0"), "eth0", builders.GATEWAY))
-        self.links.add_device("wg0")
-        for endpoint in builders.THREE:
-            server = FakeServer(endpoint.public_key, endpoint.preshared_key)
-            self.tunnel.servers[(endpoint.address, endpoint.port)] = server
-        self.answer()
-
-    def answer(self) -> None:
-        self.prober.answering = {ip_address("10.64.0.1")}
-
-    def fall_silent(self) -> None:
-        self.prober.answering = set()
-
-    def sealed_plan(self, fault: str) -> Plan:
-        return builders.plan((), fault=fault, timing=TIMING)
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        drivers = Drivers(
-            lock=self.lock,
-            links=self.links,
-            tunnel=self.tunnel,
-            capture=self.capture,
-            evidence=self.evidence,
-            prober=self.prober,
-            resolver=self.resolver,
-            state_store=self.state_store,
-            workloads=self.workloads,
-            events=self.events,
-        )
-        planner = Planner(self.configuration, self.sealed_plan, self.events)
-        watchdog = Watchdog(drivers, planner, self.status, self.inbox, time.monotonic)
-        thread = threading.Thread(target=lambda: self.exit_codes.append(watchdog.run()))
-        thread.start()
-        try:
-            yield
-        finally:
-            self.inbox.post(Stop())
-            thread.join(DEADLINE_S)
-            assert not thread.is_alive()
-
-    def wait_for_phase(self, phase: str) -> None:
-        wait_until(lambda: self.status.published and self.status.latest["phase"] == phase, DEADLINE_S, phase)
-
-    def wait_until_healthy(self) -> None:
-        wait_until(lambda: self.status.published and self.status.latest["healthy"], DEADLINE_S, "health")
-
-    def wait_for_event(self, kind: str) -> str:
-        def found() -> str | None:
-            return next((event.text for event in self.events.announced if event.kind == kind), None)
-
-        text = wait_until(found, DEADLINE_S, f"the event {kind}")
-        assert text is not None
-        return text
 
 
 @pytest.fixture
@@ -286,3 +160,42 @@ def test_a_status_board_that_fails_is_said_once_and_stops_nothing(world: World) 
         wait_until(lambda: len(world.prober.asked) > 2, DEADLINE_S, "some cycles")
     assert world.events.kinds.count("status-lost") == 1
     assert world.exit_codes == [0]
+
+
+def test_it_holds_every_queue_before_it_permits_anything_for_long(world: World) -> None:
+    with world.running():
+        world.wait_until_healthy()
+    assert not world.xdp_hold.somebody_binds("eth0", 0)
+
+
+def test_a_queue_that_is_somebody_elses_seals_until_it_is_ours(world: World) -> None:
+    assert world.xdp_hold.somebody_binds("eth0", 0)
+    with world.running():
+        assert "AF_XDP" in world.wait_for_event("failed")
+        wait_until(lambda: world.lock.applied and world.lock.applied[-1].is_sealed, DEADLINE_S, "the seal")
+        wait_until(lambda: world.status.published, DEADLINE_S, "a status")
+        assert not world.status.latest["healthy"]
+        world.xdp_hold.somebody_ends("eth0", 0)
+        world.wait_until_healthy()
+
+
+def test_a_kernel_without_af_xdp_needs_no_hold(world: World) -> None:
+    world.xdp_hold.supported = False
+    with world.running():
+        world.wait_until_healthy()
+
+
+def test_a_frame_that_no_tap_saw_is_found_by_the_accounts_and_halts(world: World) -> None:
+    with world.running():
+        world.wait_until_healthy()
+        world.accounting.send("eth0", 1000)
+        world.accounting.leak("eth0", 1)
+        world.wait_for_phase("halted")
+    assert "1 frame" in world.status.latest["latch"]["evidence"]
+
+
+def test_accounts_that_cannot_be_read_are_unknown_and_stop_nothing(world: World) -> None:
+    world.accounting.failing = LinkError(attempted="read the counters", got="no memory", remedy="free some")
+    with world.running():
+        world.wait_until_healthy()
+        assert world.status.latest["leak"]["accounting"][0][1] == "unknown"

@@ -75,10 +75,12 @@ def a_whole_packet_like_the_outer_flow(scene: Scene) -> None:
 
 
 @attack(needs=NET_RAW)
-def a_lone_fragment(scene: Scene) -> None:
-    """A fragment that says it is in the middle of a packet to the VPN server."""
-    fragment = wire.ipv4(scene.own4, scene.endpoint4, scene.token * 4, fragment=wire.MORE_FRAGMENTS | 8)
-    _whole(scene, fragment, scene.endpoint4)
+def a_packet_cut_by_hand(scene: Scene) -> None:
+    """A packet to the VPN server, cut by hand into fragments."""
+    # Both halves: connection tracking, where there is any, keeps a lone one for itself.
+    payload = wire.datagram(scene.token * 4, source_port=scene.source_port, port=scene.endpoint_port)
+    for fragment, part in ((wire.MORE_FRAGMENTS, payload[:16]), (16 // 8, payload[16:])):
+        _whole(scene, wire.ipv4(scene.own4, scene.endpoint4, part, fragment=fragment), scene.endpoint4)
 
 
 def _whole(scene: Scene, packet: bytes, to: IPv4Address) -> None:

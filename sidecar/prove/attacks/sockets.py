@@ -45,14 +45,14 @@ def send(opened: socket.socket, payload: bytes, to: object, port: int = DISCARD)
 
 
 @attack()
-def udp_by_the_routes(scene: Scene) -> None:
+def udp_by_the_default_route(scene: Scene) -> None:
     """UDP by the default route."""
     with udp() as opened:
         send(opened, scene.token, scene.far4)
 
 
 @attack()
-def udp_by_the_routes_of_ipv6(scene: Scene) -> None:
+def udp_by_the_default_route_of_ipv6(scene: Scene) -> None:
     """UDP by the default route of IPv6."""
     with udp(family=socket.AF_INET6) as opened:
         send(opened, scene.token, scene.far6)
@@ -189,7 +189,7 @@ def udp_to_the_endpoint_of_ipv6(scene: Scene) -> None:
 
 
 @attack()
-def tcp_by_the_routes(scene: Scene) -> None:
+def tcp_by_the_default_route(scene: Scene) -> None:
     """TCP by the default route."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as opened:
         note(opened.connect_ex((str(scene.far4), DISCARD)))
