@@ -13,8 +13,7 @@ import pytest
 
 from tests import policies
 from tests.netns.attacks import scene as at
-from tests.netns.attacks.packets import ETH_P_IP, PACKET, TO_ROUTER, ether
-from tests.netns.attacks.scene import POLICY, Scene, may_be_refused
+from tests.netns.attacks.scene import POLICY, Scene, datagram, ipv4, mac, may_be_refused
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 RELOADS = 60
 MOST_DATAGRAMS = 400_000  # of each sender
 DEADLINE_S = 10.0
+ETH_P_IP = 0x0800
+FRAME = mac(at.ROUTER_MAC) + mac(at.OWN_MAC) + ETH_P_IP.to_bytes(2, "big") + ipv4(at.FAR4, datagram(at.TOKEN))
 COUNT_ARRIVALS = f"""
 table netdev watch {{
     counter arrived {{ }}
@@ -49,7 +50,7 @@ class Senders:
             ]
         targets: list[tuple[bytes, tuple[str, int]]] = [
             (at.TOKEN, (str(at.FAR4), at.FAR_PORT)),
-            (TO_ROUTER + ether(ETH_P_IP) + PACKET, ("eth0", ETH_P_IP)),
+            (FRAME, ("eth0", ETH_P_IP)),
         ]
         self._threads = [
             threading.Thread(target=self._send, args=(opened, *target))

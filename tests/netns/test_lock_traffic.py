@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sidecar.core.sights import LockStatus
+from sidecar.prove.attacks.packets import packet_socket
 from tests import policies
 from tests.netns.attacks import scene as at
-from tests.netns.attacks.packets import packet_socket
 from tests.netns.attacks.scene import POLICY, SO_MARK, Scene, datagram, ipv4, may_be_refused, udp
 from tests.waiting import wait_until
 

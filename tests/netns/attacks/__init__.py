@@ -1,1 +1,1 @@
-"""Every way out that we know of, one function each, and the scene that they are tried in."""
+"""The scene in which the attacks of `sidecar.prove` are tried, and what only a test can try."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.netns.attacks import scene as at
 from tests.netns.attacks.catalogue import attack, attack_on_tunnel
-from tests.netns.attacks.scene import FAR4, FAR_PORT, TOKEN, datagram, ipv4, mac
+from tests.netns.attacks.scene import FAR4, FAR_PORT, TOKEN, datagram, ipv4, mac, may_be_refused
 
 if TYPE_CHECKING:
     from tests.netns.attacks.scene import Scene
@@ -59,3 +59,10 @@ def a_packet_from_the_tunnel_is_forwarded_to_the_uplink(scene: Scene) -> None:
 @attack_on_tunnel
 def a_packet_from_the_uplink_is_forwarded_to_the_tunnel(scene: Scene) -> None:
     frame_from_router(scene, ipv4(at.ip_address("10.9.0.1"), datagram(TOKEN), source=at.ROUTER4))
+
+
+@attack
+def loopback_that_somebody_translates_to_the_far_side(_: Scene) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened, may_be_refused():
+        opened.bind((at.OWN4, 0))
+        opened.sendto(TOKEN, (at.DNAT_FROM, FAR_PORT))

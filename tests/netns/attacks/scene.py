@@ -14,12 +14,15 @@ import os
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sidecar.drivers.nftables import NftablesLock
+from sidecar.prove.catalogue import LOOPBACK, TUNNEL, UPLINK
+from sidecar.prove.scene import Scene as Aim
 from tests import policies
 from tests.netns.world import End, Namespace, World
 from tests.waiting import wait_until
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from tests.netns.attacks.catalogue import Attack
 
 TOKEN = b"leaked"  # six bytes: it also fits where a hardware address stands
-FAR4, FAR6 = ip_address("198.51.100.7"), ip_address("2001:db8:ffff::7")
+FAR4, FAR6 = IPv4Address("198.51.100.7"), IPv6Address("2001:db8:ffff::7")
 FAR_PORT = 9
 OWN4, OWN6 = "10.77.0.2", "2001:db8:77::2"
 ROUTER4, ROUTER6 = "10.77.0.1", "2001:db8:77::1"
@@ -41,6 +44,8 @@ OWN_MAC, ROUTER_MAC = policies.OWN_MAC, policies.GATEWAY_MAC
 ATTACKER_PORT, SENTINEL_PORT = policies.LISTEN_PORTS
 DNAT_FROM = "127.0.0.53"
 DEADLINE_S = 10.0
+LATE_S = 0.4
+"""The kernel sends IGMP and MLD reports a few ticks after it is asked to."""
 
 ETH_P_ALL = 0x0003
 SO_MARK = 36  # <asm-generic/socket.h>; Python names it on no version that we support
@@ -102,6 +107,7 @@ class Scene:
 
     def __init__(self, world: World) -> None:
         self.lock = NftablesLock()
+        self._numbers = count()
         self.sidecar, self.router, self.beyond = (world.namespace(role) for role in ("sidecar", "router", "beyond"))
         # Neighbour discovery comes first thing on a new link, and with it frames that no attack has sent.
         for namespace in (self.sidecar, self.router, self.beyond):
@@ -112,7 +118,11 @@ class Scene:
         tunnel = End(self.sidecar, policies.TUNNEL, [f"{TUNNEL4}/24", f"{TUNNEL6}/64"])
         world.veth(tunnel, End(self.beyond, "inner0", ["10.9.0.1/24", "2001:db8:9::1/64"]))
         self._settle()
-        self.watches = {"uplink": Watch(self.router, "down0"), "tunnel": Watch(self.beyond, "inner0")}
+        self.watches = {
+            UPLINK: Watch(self.router, "down0"),
+            TUNNEL: Watch(self.beyond, "inner0"),
+            LOOPBACK: Watch(self.sidecar, "lo"),
+        }
 
     def _settle(self) -> None:
         self.sidecar.nft(FOREIGN_NAT)
@@ -123,6 +133,7 @@ class Scene:
             self.router.ip("neighbour", "replace", own, "lladdr", OWN_MAC, "dev", "down0")
         # A sidecar that forwards and trusts any source is the worst case for the lock.
         self.sidecar.sysctl("net/ipv4/ip_forward", "1")
+        self.sidecar.sysctl("net/ipv4/ping_group_range", "0 2147483647")  # as Docker has it
         for device in ("all", "eth0", policies.TUNNEL):
             self.sidecar.sysctl(f"net/ipv4/conf/{device}/rp_filter", "0")
         self.router.ip("address", "add", f"{FAR4}/32", "dev", "lo")
@@ -144,40 +155,66 @@ class Scene:
 
     def escaped(self, attack: Attack) -> list[bytes]:
         """Make the attempt and return the frames with our sign that arrived before a frame that was sent after it."""
-        where, watch = attack.where, self.watches[attack.where]
+        where, watch, aim = attack.where, self.watches[attack.where], self._aim()
         watch.arrived()
-        with self.sidecar.entered(), _on_one_processor():
-            attack.attempt(self)
-            sentinel = f"sentinel {os.urandom(8).hex()}".encode()
-            self._send_permitted(sentinel, where)
         frames: list[bytes] = []
 
-        def sentinel_arrived() -> bool:
+        def arrived(sign: Callable[[bytes], bool]) -> bool:
             frames.extend(watch.arrived())
-            return any(sentinel in frame for frame in frames)
+            return any(sign(frame) for frame in frames)
 
-        wait_until(sentinel_arrived, DEADLINE_S, f"the permitted frame that follows the attempt ({where})")
-        return [frame for frame in frames if is_ours(frame) and sentinel not in frame]
+        with self.sidecar.entered(), _on_one_processor(), attack.under_way(self, aim):
+            if attack.is_late:
+                with suppress(AssertionError):
+                    wait_until(lambda: arrived(aim.shows_in), LATE_S, "what may not come at all")
+            sentinel = f"sentinel {os.urandom(8).hex()}".encode()
+            self._send_permitted(sentinel, where)
+        what = f"the permitted frame that follows the attempt ({where})"
+        wait_until(lambda: arrived(lambda frame: sentinel in frame), DEADLINE_S, what)
+        return [frame for frame in frames if aim.shows_in(frame) and sentinel not in frame]
 
     @staticmethod
     def _send_permitted(payload: bytes, where: str) -> None:
-        with udp(SENTINEL_PORT if where == "uplink" else 0) as permitted:
-            if where == "uplink":
+        with udp(SENTINEL_PORT if where == UPLINK else 0) as permitted:
+            if where == UPLINK:
                 permitted.setsockopt(socket.SOL_SOCKET, SO_MARK, POLICY.fwmark)
                 permitted.sendto(payload, (ENDPOINT4, ENDPOINT_PORT))
             else:
-                permitted.sendto(payload, ("10.9.0.1", FAR_PORT))
+                permitted.sendto(payload, ("10.9.0.1" if where == TUNNEL else "127.0.0.1", FAR_PORT))
+
+    def _aim(self) -> Aim:
+        """Return what one attempt knows: everything, the mark included."""
+        number = next(self._numbers) % 100
+        return Aim(
+            token=TOKEN,
+            device="eth0",
+            own_mac=mac(OWN_MAC),
+            router_mac=mac(ROUTER_MAC),
+            own4=IPv4Address(OWN4),
+            own6=IPv6Address(OWN6),
+            router4=IPv4Address(ROUTER4),
+            router6=IPv6Address(ROUTER6),
+            broadcast4=IPv4Address("10.77.0.255"),
+            nobody4=IPv4Address(f"10.77.0.{100 + number}"),
+            far4=FAR4,
+            far6=FAR6,
+            endpoint4=IPv4Address(ENDPOINT4),
+            endpoint6=IPv6Address(ENDPOINT6),
+            endpoint_port=ENDPOINT_PORT,
+            source_port=ATTACKER_PORT,
+            fwmark=POLICY.fwmark,
+            tunnel_device=policies.TUNNEL,
+            tunnel_peer4=IPv4Address("10.9.0.1"),
+            tunnel_peer6=IPv6Address("2001:db8:9::1"),
+            group4=IPv4Address(f"239.77.1.{number}"),
+            group6=IPv6Address(f"ff05::77:{number}"),
+            resolver4=IPv4Address("127.0.0.11"),
+        )
 
     def send_from(self, namespace: Namespace, send: Callable[[], None]) -> None:
         """Run `send` in another namespace than the attack's."""
         with namespace.entered():
             send()
-
-
-def is_ours(frame: bytes) -> bool:
-    """Whether a frame holds anything that only an attack writes."""
-    signs = (TOKEN, TOKEN[::-1], FAR4.packed, FAR6.packed)
-    return any(sign in frame for sign in signs)
 
 
 @contextmanager
