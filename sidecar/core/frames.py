@@ -12,8 +12,6 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.core.killswitch import solicited_node
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -113,7 +111,7 @@ def _arp(
 def _discovery(
     own: bytes, source: IPv6Address, known: bytes | None, next_hop: IPv6Address, asking: Iterable[IPv6Address]
 ) -> Iterable[Exact]:
-    group = solicited_node(next_hop)
+    group = _solicited_node(next_hop)
     # Source: RFC 2464, section 7: 33:33 and the last four octets of the group.
     questions = [(b"\x33\x33" + group.packed[-4:], group, f"ND: who has {next_hop}")]
     if known is not None:
@@ -166,3 +164,11 @@ def _link_local(mac: bytes) -> IPv6Address:
     Source: addr_gen_mode in the kernel's networking/ip-sysctl.
     """
     return IPv6Address(_LINK_LOCAL + bytes((mac[0] ^ _UNIVERSAL_BIT,)) + mac[1:3] + b"\xff\xfe" + mac[3:])
+
+
+def _solicited_node(address: IPv6Address) -> IPv6Address:
+    """Return the multicast group that a neighbour solicitation for `address` is sent to.
+
+    Source: RFC 4291 section 2.7.1.
+    """
+    return IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | (int(address) & 0xFFFFFF))

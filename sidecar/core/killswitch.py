@@ -7,7 +7,6 @@ Every configured endpoint is permitted at all times, so the lock never stands in
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from sidecar.core.model import MacAddress
@@ -264,11 +263,3 @@ def _resolution(path: Path) -> Resolution:
 
 def _order(address: Address) -> tuple[int, bytes]:
     return address.version, address.packed
-
-
-def solicited_node(address: IPv6Address) -> IPv6Address:
-    """Return the multicast group that a neighbour solicitation for `address` is sent to.
-
-    Source: RFC 4291 section 2.7.1.
-    """
-    return IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | (int(address) & 0xFFFFFF))

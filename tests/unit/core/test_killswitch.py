@@ -20,7 +20,6 @@ from sidecar.core.killswitch import (
     permit_tunnel,
     remember,
     sealed,
-    solicited_node,
 )
 from sidecar.core.model import MacAddress
 from tests import builders as a
@@ -186,10 +185,6 @@ def test_gateways_that_were_saved_are_enough_to_find_the_path_again() -> None:
     forgotten = a.uplink(gateways=())
     known = from_gateways([("eth0", a.GATEWAY), ("eth5", a.GATEWAY)])
     assert path_to(a.PRIMARY, remember((forgotten,), known)) == path_to(a.PRIMARY, (a.uplink(),))
-
-
-def test_a_multicast_group_is_made_of_the_last_three_octets() -> None:
-    assert solicited_node(ip_address("2001:db8::12:3456")) == ip_address("ff02::1:ff12:3456")  # type: ignore[arg-type]
 
 
 addresses = st.sampled_from(["10.0.0.9", "10.0.0.10", "203.0.113.1", "203.0.113.2", "192.0.2.7", "2001:db8::1"])
