@@ -58,7 +58,7 @@ def joined_flood(make: Callable[..., Container], stack: Stack, holder: Container
 def test_a_workload_that_sends_from_the_first_instant_gets_nothing_out(
     peers: Stack, made: Callable[..., Container]
 ) -> None:
-    network = f"{peers.project}_uplink"
+    network = peers.network
     settings = {"network": network, "tmpfs": {"/run": "mode=755"}, "cap_add": ["NET_ADMIN"]}
     endpoints = [f"{peers.endpoints}:/etc/sidecar/endpoints:ro"]
     sealed = made("sealed", **settings, devices=["/dev/net/tun"], volumes=endpoints)
@@ -75,16 +75,16 @@ def test_a_workload_that_sends_from_the_first_instant_gets_nothing_out(
                 assert upstream.holding(token.encode()), "the control got nothing out, so this test shows nothing"
             else:
                 assert upstream.holding(token.encode()) == []
-                assert upstream.leaks([Interface.of(holder)]) == []
+                assert upstream.leaks([Interface.of(holder, peers.network)]) == []
 
 
 def test_without_net_admin_it_refuses_to_start_and_says_what_to_give_it(
     peers: Stack, made: Callable[..., Container]
 ) -> None:
     with Upstream(peers) as upstream:
-        container = made("powerless", network=f"{peers.project}_uplink", tmpfs={"/run": "mode=755"})
+        container = made("powerless", network=peers.network, tmpfs={"/run": "mode=755"})
         container.start()
-        mac = Interface.of(_reloaded(container)).mac
+        mac = Interface.of(_reloaded(container), peers.network).mac
         assert container.wait(timeout=40)["StatusCode"] == CANNOT_SEAL
         assert "NET_ADMIN" in container.logs().decode()
         assert [frame for frame in upstream.leaks([]) if frame.source == mac] == []
@@ -94,7 +94,7 @@ def test_a_sidecar_without_a_tun_device_stays_sealed_and_says_why(peers: Stack, 
     with Upstream(peers) as upstream:
         container = made(
             "without-tun",
-            network=f"{peers.project}_uplink",
+            network=peers.network,
             tmpfs={"/run": "mode=755"},
             cap_add=["NET_ADMIN"],
             environment={"SIDECAR_TUNNEL_IMPLEMENTATION": "userspace"},
@@ -103,7 +103,7 @@ def test_a_sidecar_without_a_tun_device_stays_sealed_and_says_why(peers: Stack, 
         container.start()
         wait_until(lambda: b"/dev/net/tun" in container.logs(), 30, "the log to name the device that is missing")
         assert _reloaded(container).status == "running"
-        assert upstream.leaks([Interface.of(container)]) == []
+        assert upstream.leaks([Interface.of(container, peers.network)]) == []
 
 
 def _reloaded(container: Container) -> Container:

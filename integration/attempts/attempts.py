@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import socket
 import struct
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import xdp
 
-DEVICE = "eth0"
+DEVICE = os.environ.get("LEAK_DEVICE", "eth0")
 COPIES = 3
 # The kernel frees a queue some time after its socket is closed, so a second try would find it busy.
 ONCE = {"express_data_path"}

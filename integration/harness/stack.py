@@ -65,6 +65,11 @@ class Stack:
         return self.subnet[4]
 
     @property
+    def network(self) -> str:
+        """The name of the uplink network."""
+        return f"{self.project}_uplink"
+
+    @property
     def endpoints(self) -> Path:
         """The directory of wg-quick files that the sidecar reads."""
         return self.directory / "endpoints"
@@ -252,7 +257,7 @@ class Stack:
 
     def interface(self, service: str = "vpn") -> Interface:
         """Return what a service's container has on the uplink network now."""
-        return Interface.of(self.container(service))
+        return Interface.of(self.container(service), self.network)
 
     def replay(self) -> str:
         """Tell everything about the stack that helps to understand a failed test."""

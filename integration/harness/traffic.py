@@ -55,10 +55,11 @@ def new_token() -> str:
     return f"leak-{secrets.token_hex(6)}"
 
 
-def flood(stack: Stack, service: str, seconds: float) -> Background:
-    """Send to nobody, routed and by AF_PACKET, some hundred times a second, for as long as told."""
+def flood(stack: Stack, service: str, seconds: float, device: str = "eth0") -> Background:
+    """Send to nobody, routed and by AF_PACKET, some hundred times a second, as soon as the device is there."""
     token = new_token()
-    command = (*ATTEMPTS, token, str(stack.primary), TARGET, "--for", str(seconds))
+    sender = ("env", f"LEAK_DEVICE={device}", *ATTEMPTS)
+    command = (*sender, token, str(stack.primary), TARGET, "--for", str(seconds))
     return Background(stack, service, command, token=token)
 
 

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Self
 
 from scapy.arch.common import compile_filter
 
+from integration.harness import engine
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,16 +66,17 @@ class Interface:
     address: IPv4Address
 
     @classmethod
-    def of(cls, container: Container) -> Interface:
+    def of(cls, container: Container, network: str) -> Interface:
         """Read it from Docker, for a running container."""
-        (network,) = container.attrs["NetworkSettings"]["Networks"].values()
-        return cls(network["MacAddress"], IPv4Address(network["IPAddress"]))
+        attached = container.attrs["NetworkSettings"]["Networks"][network]
+        return cls(attached["MacAddress"], IPv4Address(attached["IPAddress"]))
 
 
 class Upstream:
-    """A running tap on the bridge of a stack's uplink network. A context manager."""
+    """A running tap on the bridge of a stack's uplink network, or of another network. A context manager."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, network: str | None = None) -> None:
+        self._network = network or stack.network
         self._peers = (stack.primary, stack.backup)
         self._stack = stack
         self._known_peers: set[str] = set()
@@ -83,7 +86,7 @@ class Upstream:
         self._failure: str | None = None
 
     def __enter__(self) -> Self:
-        bridge = f"br-{_network_id(self._stack)[:12]}"
+        bridge = f"br-{engine.client().networks.get(self._network).id[:12]}"
         # Nothing is received before the filter is in place: protocol 0, bound to the bridge as the last step.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
@@ -142,7 +145,7 @@ class Upstream:
 
     def sent_by(self, container: Container, since_s: float = 0.0) -> list[Seen]:
         """Return what a container sent, by its hardware address: for positive controls."""
-        mac = Interface.of(container).mac
+        mac = Interface.of(container, self._network).mac
         return [frame for frame in self._since(since_s) if frame.source == mac]
 
     def holding(self, token: bytes, since_s: float = 0.0) -> list[Seen]:
@@ -162,7 +165,7 @@ class Upstream:
         """
         self.require_sight()
         ours = tuple(sidecars)
-        self._known_peers |= {Interface.of(self._stack.container(f"peer-{name}")).mac for name in ("primary", "backup")}
+        self._known_peers |= {self._stack.interface(f"peer-{name}").mac for name in ("primary", "backup")}
         ignored = self._known_peers | {other.mac for other in bystanders}
         return [
             frame
@@ -191,9 +194,3 @@ class Upstream:
 def _tail(data: bytes) -> bytes:
     """Return the end of a long frame: a token may stand there."""
     return data[KEPT_BYTES_PER_FRAME:][-64:]
-
-
-def _network_id(stack: Stack) -> str:
-    container = stack.container("peer-primary")
-    (network,) = container.attrs["NetworkSettings"]["Networks"].values()
-    return network["NetworkID"]
