@@ -24,6 +24,8 @@ CONTROL_SOCKET = Path(f"/var/run/wireguard/{TUNNEL_DEVICE}.sock")
 READY = Path("/run/peer-ready")
 DEADLINE_S = 10.0
 DNS_PORT = 53
+# linux/if_addr.h
+IFA_F_TENTATIVE = 0x40
 
 
 def has_ipv6() -> bool:
@@ -56,6 +58,20 @@ def configure_device() -> None:
         ip.link("set", index=index, state="up")
         for client in clients:
             ip.route("add", dst=f"{client}/{client.max_prefixlen}", oif=index)
+        wait_until_bindable(ip, index)
+
+
+def wait_until_bindable(ip: IPRoute, index: int) -> None:
+    """Return when no address is tentative any more: bind() refuses those (EADDRNOTAVAIL).
+
+    A tunnel's IPv6 addresses skip duplicate address detection, but the kernel says so from a work queue, a moment after
+    the link is up. Source: net/ipv6/addrconf.c, addrconf_dad_work.
+    """
+    deadline = time.monotonic() + DEADLINE_S
+    while any(address.get_attr("IFA_FLAGS") & IFA_F_TENTATIVE for address in ip.get_addr(index=index)):
+        if time.monotonic() > deadline:
+            sys.exit(f"peer: an address of {TUNNEL_DEVICE} was still tentative after {DEADLINE_S} s")
+        time.sleep(0.02)
 
 
 def bind_both(server: type, port: int, *arguments: object) -> list[socketserver.BaseServer]:
