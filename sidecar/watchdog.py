@@ -23,6 +23,7 @@ from sidecar.core.messages import (
     Effect,
     EffectFailed,
     HardStop,
+    HoldQueues,
     Observation,
     ProofRequested,
     Replanned,
@@ -142,12 +143,12 @@ class Watchdog:
             if failed is None:
                 continue
             self._step(failed)
-            if isinstance(effect, ApplyPolicy):
+            if isinstance(effect, ApplyPolicy | HoldQueues):
                 self._abandon(effects[position + 1 :], failed)
                 return
 
     def _abandon(self, effects: tuple[Effect, ...], failed: EffectFailed) -> None:
-        """Leave the rest of a move undone, because its lock could not be applied; look again soon."""
+        """Leave the rest undone, because the lock or the hold before it failed; look again soon."""
         self._recheck_at_s = self._clock() + RECHECK_S
         for effect in effects:
             if isinstance(effect, Reply):
@@ -191,7 +192,8 @@ class Watchdog:
         except ConfigError as error:
             return Answer(accepted=False, text=str(error), exit_code=error.exit_code)
         answer = self._request(Converged(self._clock()))
-        if not answer.accepted:
+        has_moved = self._state.list_digest == self._plan.digest != before.digest  # though its lock is not in force yet
+        if not answer.accepted and not has_moved:
             self._planner.plan = before
         return answer
 

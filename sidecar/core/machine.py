@@ -48,7 +48,7 @@ LOCK_FAILURES_TO_HALT = 2
 def step(state: State, observation: Observation, plan: Plan) -> Step:
     """Return what `observation` leads to. Pure: time is in the observation, and everything else is in the arguments.
 
-    A failed effect is expected before any other observation, and what followed a policy that failed is left undone.
+    A failed effect is expected before any other observation; what followed a failed policy or hold is left undone.
     """
     if not isinstance(observation, EffectFailed):
         state = replace(state, proven_policy=state.policy)
@@ -148,7 +148,8 @@ def _tend(done: Step, survey: Survey, observation: Surveyed, plan: Plan) -> Step
         return done.with_state(replace(state, health=Health.UNKNOWN, faults=(), excuse=None))
     found = repair.faults(plan, endpoint, state.listen_port(plan), survey)
     done = done.then(*moves.mend(state, plan, found, resolve=observation.is_cycle or bool(done.effects)))
-    excuse = repair.excuse(killswitch.path_to(endpoint, survey.uplinks), found)
+    ours = repair.excuse(killswitch.path_to(endpoint, survey.uplinks), found)
+    excuse = moves.HELD_ELSEWHERE if state.hold_refused else ours
     if excuse is None and not observation.is_cycle:
         excuse = state.excuse
     done = done.with_state(replace(state, faults=tuple(fault.text for fault in found), excuse=excuse))
@@ -262,9 +263,10 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     if isinstance(effect, ApplyPolicy | SaveState | HardStop):
         state = replace(state, saved=None)
     if isinstance(effect, HoldQueues) and state.latch is None:
-        state = replace(state, hold_refused=True)
+        state = replace(state, hold_refused=True, excuse=moves.HELD_ELSEWHERE)
         policy = moves.intended(state, plan)
-        return Step(state.believing(policy), (ApplyPolicy(policy), *said))
+        seal = (ApplyPolicy(policy),) if policy != state.policy else ()
+        return Step(state.believing(policy), (*seal, *said))
     if not isinstance(effect, ApplyPolicy):
         return Step(state, said)
     state = replace(state, policy=state.proven_policy, lock_failures=state.lock_failures + 1)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from sidecar.core.state import State
 
 
+HELD_ELSEWHERE = "sealed: somebody else has AF_XDP queues of an uplink"
 CONFIGURED = Announce("configured", "the configuration is usable again")
 
 
@@ -75,7 +76,7 @@ def intended(state: State, plan: Plan) -> Policy:
     """Return the policy that this state calls for. Only a whole plan without a latch permits anything."""
     if state.latch is not None or state.hold_refused or not plan.endpoints:
         return killswitch.sealed(uplink.device for uplink in state.uplinks)
-    policy = killswitch.permit_tunnel(plan, state.uplinks)
+    policy = killswitch.permit_tunnel(plan, proof.to_lock(state.uplinks, state.proof_until_s))
     return policy if state.proof_until_s is None else replace(policy, proof_device=proof.DEVICE)
 
 
