@@ -83,9 +83,7 @@ def unhealthy_reasons(state: State, plan: Plan, at_s: float) -> tuple[str, ...]:
     if state.lock_failures:
         reasons.append(f"the ruleset could not be applied, {state.lock_failures} times in a row")
     reasons += [f"no live tap on {device}: a leak there would go unseen" for device in state.blind]
-    reasons += [
-        f"not every AF_XDP queue of {device} is ours: somebody could send by one" for device in state.unheld
-    ]
+    reasons += [f"not every AF_XDP queue of {device} is ours: somebody could send by one" for device in state.unheld]
     reasons += state.faults
     reasons += [state.excuse] if state.excuse and state.excuse not in reasons else []
     reasons += state.failures or state.earlier_failures
