@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 NAME = "sidecar"
 SECTIONS = {
-    "Look": ("status", "events", "killswitch", "check"),
+    "Look": ("status", "events", "killswitch", "check", "prove"),
     "Act": ("converge", "switch", "unlock"),
     "Set up": ("run", "healthcheck", "completion"),
 }

@@ -13,6 +13,7 @@ from sidecar.cli.completion import completion
 from sidecar.cli.events import events
 from sidecar.cli.failures import NAME, Program
 from sidecar.cli.helptext import example
+from sidecar.cli.prove import prove
 from sidecar.cli.requests import converge, killswitch, switch, unlock
 from sidecar.cli.status import healthcheck, status
 from sidecar.drivers.control.paths import RuntimePaths
@@ -48,7 +49,8 @@ def build(run: Callable[[], int], paths: RuntimePaths | None = None) -> click.Gr
             "color": False if os.environ.get("NO_COLOR") else None,
         },
     )
-    for command in (status, events, killswitch, check, converge, switch, unlock, healthcheck, completion, _run(run)):
+    look, act = (status, events, killswitch, check, prove), (converge, switch, unlock)
+    for command in (*look, *act, _run(run), healthcheck, completion):
         program.add_command(command)
     return click.version_option(__version__, prog_name=NAME)(program)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, Final
 
@@ -31,9 +32,7 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
     own6 = next((each for each in uplink.addresses if isinstance(each, IPv6Interface)), nowhere.OWN6)
     router4, endpoint4 = _way4(ways)
     router6, endpoint6 = _way6(ways)
-    host = 1 + secrets.randbelow(_IPV4_HOSTS)
-    far4, far6 = IPv4Address(f"198.51.100.{host}"), IPv6Address(b"\x20\x01\x0d\xb8" + secrets.token_bytes(12))
-    return signed_anew(
+    return elsewhere(
         Scene(
             token=b"",
             device=uplink.device,
@@ -44,22 +43,30 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
             router4=router4,
             router6=router6,
             broadcast4=own4.network.broadcast_address,
-            nobody4=IPv4Address(f"203.0.113.{host}"),
-            far4=far4,
-            far6=far6,
+            nobody4=nowhere.NOBODY4,
+            far4=nowhere.FAR4,
+            far6=nowhere.FAR6,
             endpoint4=endpoint4,
             endpoint6=endpoint6,
             endpoint_port=ways[0].endpoint.port if ways else nowhere.PORT,
             source_port=facts.source_port,
             fwmark=facts.plan.pins.fwmark,
             tunnel_device=facts.plan.device,
-            tunnel_peer4=far4,
-            tunnel_peer6=far6,
-            group4=far4,
-            group6=far6,
+            tunnel_peer4=nowhere.FAR4,
+            tunnel_peer6=nowhere.FAR6,
+            group4=nowhere.FAR4,
+            group6=nowhere.FAR6,
             resolver4=EMBEDDED_RESOLVER,
         )
     )
+
+
+def elsewhere(scene: Scene) -> Scene:
+    """Return the scene with another far side and other signs: where the kernel asks for a host, it asks anew."""
+    host = 1 + secrets.randbelow(_IPV4_HOSTS)
+    far4, far6 = IPv4Address(f"198.51.100.{host}"), IPv6Address(b"\x20\x01\x0d\xb8" + secrets.token_bytes(12))
+    nobody4 = IPv4Address(f"203.0.113.{host}")
+    return signed_anew(replace(scene, far4=far4, far6=far6, nobody4=nobody4, tunnel_peer4=far4, tunnel_peer6=far6))
 
 
 def _way4(ways: list[Path]) -> tuple[IPv4Address, IPv4Address]:

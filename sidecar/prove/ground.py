@@ -16,9 +16,8 @@ from sidecar.drivers.accounting import KernelAccounting
 from sidecar.drivers.nftables import NftablesLock
 from sidecar.drivers.nftables.device_chains import accepted
 from sidecar.drivers.nftables.render import TABLE
-from sidecar.prove.aim import aim
-from sidecar.prove.catalogue import LOOPBACK, TUNNEL
-from sidecar.prove.scene import signed_anew
+from sidecar.prove.aim import aim, elsewhere
+from sidecar.prove.catalogue import LOOPBACK, TUNNEL, UPLINK
 from sidecar.prove.verdict import Control, Faced, Result
 from sidecar.prove.watch import Tap, inner, off_policy, to_resolver
 
@@ -72,7 +71,10 @@ class Ground:
         self._open = ExitStack()
         with ExitStack() as opening:
             policy, devices = self._facts.policy, self._facts.policy.devices
-            self._taps = [opening.enter_context(Tap(device, off_policy(policy, device))) for device in devices]
+            self._taps = [
+                opening.enter_context(Tap(device, off_policy(policy, device, self._facts.source_port)))
+                for device in devices
+            ]
             tunnel, scene = self._facts.plan.device, self._scene
             self._tunnel = opening.enter_context(Tap(tunnel, inner(scene)))
             self._loopback = opening.enter_context(Tap("lo", to_resolver(scene)))
@@ -87,13 +89,16 @@ class Ground:
         """Have an attack tried, and say what became of it."""
         if not self._is_up():
             return Faced(Result.NOT_TRIED, f"{self._uplink.device} is down: the watchdog has halted")
-        scene = signed_anew(self._scene)
+        scene = elsewhere(self._scene)
+        self._tunnel.keep(inner(scene))
         tried = attempter.attempt(attack, scene)
         time.sleep(LATE_S if attack.is_late else SETTLE_S)
         before, self._last = self._last, self._look()
         blind = shown.control is Control.OUT and not shown.tap_sees
         refusals = (tried.error,) if tried.error else tried.refused
-        return _judge(attack, scene, _Evidence(before, self._last, refusals, blind, sum(t.missed for t in self._taps)))
+        taps = [*self._taps, *([self._tunnel] if attack.where == TUNNEL else [])]
+        missed = sum(tap.missed for tap in taps)
+        return _judge(attack, scene, _Evidence(before, self._last, refusals, blind, missed))
 
     def last_look(self) -> Faced | None:
         """Return what got out late, if anything did."""
@@ -167,13 +172,13 @@ def _judge(attack: Attack, scene: Scene, evidence: _Evidence) -> Faced:
         return Faced(Result.OUT, "sent by the uplink, never accepted by the lock", after.unaccounted)
     if evidence.missed:
         return Faced(Result.UNCLEAR, f"the tap missed {evidence.missed} frames")
+    if attack.where == UPLINK and any(scene.shows_in(frame) for frame in after.tunnel):
+        return Faced(Result.HELD, "it went into the tunnel")
     caught = [place for place, count in after.blocked.items() if count > evidence.before.blocked.get(place, 0)]
     if caught:
         return Faced(Result.HELD, ", ".join(caught))
     if evidence.refusals:
         return Faced(Result.HELD, f"the kernel: {' '.join(sorted(set(evidence.refusals)))}")
-    if any(scene.shows_in(frame) for frame in after.tunnel):
-        return Faced(Result.HELD, "it went into the tunnel")
     if evidence.blind and after.unaccounted is None:
         return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
     return Faced(Result.UNCLEAR, "it left no trace, neither outside nor at a rule")

@@ -33,7 +33,7 @@ _TUNSETIFF, _IFF_TAP, _IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 _IFF_UP, _SIOCGIFFLAGS, _SIOCSIFFLAGS = 0x1, 0x8913, 0x8914
 _IFA_F_NODAD, _NUD_PERMANENT = 0x02, 0x80
 _LARGEST_FRAME_BYTES: Final = 1 << 17
-ARRIVES_WITHIN_S: Final = 2.0
+ARRIVES_WITHIN_S: Final = 1.0
 """Frames arrive at once, IGMP and MLD reports a few ticks later. Waited for to the end only where nothing comes."""
 
 # Documentation networks: TEST-NET-1 (RFC 5737) and 2001:db8::/32 (RFC 3849), whose last addresses nobody uses.

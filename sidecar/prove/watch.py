@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import socket
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from sidecar.drivers.capture import bpf
@@ -41,12 +42,9 @@ class Tap:
     """
 
     def __init__(self, device: str, program: Iterable[Instruction] = EVERYTHING) -> None:
-        code = bpf.encode(program)
-        buffer = ctypes.create_string_buffer(code, len(code))
-        filtering = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
         try:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filtering)
+            self.keep(program)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
             self._socket.bind((device, _ETH_P_ALL))
         except OSError as error:
@@ -62,6 +60,13 @@ class Tap:
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
+
+    def keep(self, program: Iterable[Instruction]) -> None:
+        """Keep other frames from now on."""
+        code = bpf.encode(program)
+        buffer = ctypes.create_string_buffer(code, len(code))
+        filtering = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filtering)
 
     def frames(self) -> list[bytes]:
         """Return what has left since the last call. Adds to `missed` what there was no room for."""
@@ -84,13 +89,16 @@ class Tap:
         return frames
 
 
-def off_policy(policy: Policy, device: str) -> tuple[Instruction, ...]:
-    """Return the filter that leaves out what the tunnel itself may send: full speed costs the tap nothing.
+def off_policy(policy: Policy, device: str, source_port: int) -> tuple[Instruction, ...]:
+    """Return the filter that leaves out what the tunnel itself sends: full speed costs the tap nothing.
+
+    What is forged to look like that comes from `source_port`, which the tunnel may use and does not: that is kept.
 
     Raises:
         CaptureError: the policy does not fit into a program that the kernel takes.
     """
-    return bpf.program(policy, device)
+    own_ports = tuple(port for port in policy.listen_ports if port != source_port)
+    return bpf.program(replace(policy, listen_ports=own_ports), device)
 
 
 def inner(scene: Scene) -> tuple[Instruction, ...]:
