@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import subprocess
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from scapy.layers.inet import IP
@@ -30,25 +31,21 @@ def inject(stack: Stack) -> None:
     stack.enter(stack.pid(), "sh", "-c", sabotage)
 
 
-class Saboteur:
-    """Injects again and again, until it is told to stop: the cause persists."""
+@contextlib.contextmanager
+def usurped_lock(stack: Stack) -> Iterator[None]:
+    """Put an empty table that somebody else owns in the lock's place: while its owner lives, only he can change it."""
+    command = ["nsenter", "-t", str(stack.pid()), "-n", "nft", "--interactive"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as owner:
+        assert owner.stdin
+        owner.stdin.write("delete table inet sidecar; add table inet sidecar { flags owner; }\n")
+        owner.stdin.flush()
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        def in_place() -> bool:
+            return "flags owner" in stack.enter(stack.pid(), "nft", "list", "ruleset", "inet")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(0.01):
-            inject(self._stack)
+        wait_until(in_place, 10, "the owner to have the table")
+        yield
+        owner.stdin.close()
 
 
 @dataclass
@@ -141,9 +138,10 @@ def test_a_restart_of_the_container_does_not_end_a_halt(leaked: Leaked) -> None:
 
 def test_unlock_is_refused_while_the_cause_persists_and_accepted_after(leaked: Leaked) -> None:
     stack = leaked.stack
-    with Saboteur(stack):
+    with usurped_lock(stack):
         code, output = stack.sidecar("unlock")
         assert code == 75, output
+        assert "flags owner" in output
         assert stack.status()["phase"] == "halted"
     wait_until(lambda: stack.sidecar("unlock")[0] == 0, 20, "unlock to be accepted, with the cause gone")
     stack.wait_for("up", "10-primary")
