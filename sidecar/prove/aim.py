@@ -62,8 +62,11 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
 
 
 def elsewhere(scene: Scene) -> Scene:
-    """Return the scene with another far side and other signs: where the kernel asks for a host, it asks anew."""
-    host = 1 + secrets.randbelow(_IPV4_HOSTS)
+    """Return the scene with another far side and other signs.
+
+    Not one that was there before: for a host that is being asked for already the kernel sends nothing.
+    """
+    host = 1 + scene.far4.packed[-1] % _IPV4_HOSTS
     far4, far6 = IPv4Address(f"198.51.100.{host}"), IPv6Address(b"\x20\x01\x0d\xb8" + secrets.token_bytes(12))
     nobody4 = IPv4Address(f"203.0.113.{host}")
     return signed_anew(replace(scene, far4=far4, far6=far6, nobody4=nobody4, tunnel_peer4=far4, tunnel_peer6=far6))
