@@ -1,0 +1,1 @@
+"""One file for each published attack on VPNs and their kill switches, named for the finding."""
