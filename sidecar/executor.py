@@ -165,4 +165,6 @@ def _attempt(part: Callable[[], object]) -> str | None:
         part()
     except DriverError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - a mistake of ours in one part must not cost the others
+        return f"a mistake of ours: {error!r}"
     return None

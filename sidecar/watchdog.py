@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 RECHECK_S = 0.2
 """After a policy that could not be applied, or in a storm of changes, the next look comes this soon."""
 
+BREATH_S = 0.02
+"""What is left for messages between two regular looks, however long the looks take."""
+
 
 class Watchdog:
     """Runs the machine against the drivers until it is told to stop.
@@ -127,6 +130,8 @@ class Watchdog:
                 self._step(Replanned(self._clock()))
         self._recheck_at_s = math.inf
         self._look(is_cycle=is_cycle)
+        # A look that takes longer than a cycle (drivers at their time limits) must not starve messages: a leak is one.
+        self._tick_at_s = max(self._tick_at_s, self._clock() + BREATH_S)
 
     def _look(self, *, is_cycle: bool) -> None:
         seen = survey.take(self._drivers, self._state, self._plan)
@@ -203,7 +208,7 @@ class Watchdog:
         if not self._replies:
             raise Bug(f"{type(observation).__name__} was not answered")
         reply = self._replies[-1]
-        if reply.accepted:
+        if reply.accepted and not isinstance(observation, ProofRequested):
             self._tick_at_s = self._clock()
         return Answer(reply.accepted, reply.text, 0 if reply.accepted else EXIT_TEMPFAIL)
 

@@ -21,13 +21,14 @@ class FakeLock:
     """`Lock` on a namespace whose devices are `devices`; like an older kernel, it cannot lock one that is not there.
 
     Set `failing` to an error and `apply` and `listing` raise it, `inspect` reports it. `applied` holds every policy
-    that came into force, in order.
+    that came into force, in order. Set `mistake` to what no driver may raise, and `apply` raises that.
     """
 
     def __init__(self, devices: Iterable[str] = ("eth0",)) -> None:
         self.devices = set(devices)
         self.applied: list[Policy] = []
         self.failing: LockError | None = None
+        self.mistake: Exception | None = None
         self.dropped: dict[str, int] = {}
         self._in_force: Policy | None = None
         self._foreign: list[str] = []
@@ -46,6 +47,8 @@ class FakeLock:
     # --- the port
 
     def apply(self, policy: Policy) -> None:
+        if self.mistake is not None:
+            raise self.mistake
         if self.failing is not None:
             raise self.failing
         gone = sorted(set(policy.devices) - self.devices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ class FakeServer:
 class FakeTunnel:
     """`Tunnel`. A test says which servers answer, which ports are taken, when the device dies and what is sent.
 
-    Set `failing` to an error and every method of the port raises it. `writes` are the endpoint names and "rebind".
+    Set `failing` to an error and every method of the port raises it; `delay_s` is what each takes. `writes` are the
+    endpoint names and "rebind".
     """
 
     kind = "fake"
@@ -33,6 +35,7 @@ class FakeTunnel:
         self.servers: dict[tuple[Address, int], FakeServer] = {}
         self.taken_ports: set[int] = set()
         self.failing: TunnelError | None = None
+        self.delay_s = 0.0
         self.writes: list[str] = []
         self._preshared_keys: dict[str, Secret | None] = {}
 
@@ -88,5 +91,6 @@ class FakeTunnel:
             raise TunnelError(attempted=f"set up {device}", got="Address already in use", remedy="take another port")
 
     def _maybe_fail(self) -> None:
+        time.sleep(self.delay_s)
         if self.failing is not None:
             raise self.failing

@@ -71,6 +71,30 @@ def test_a_hard_stop_does_every_part_although_others_fail(world: World) -> None:
     assert world.workloads.told
 
 
+def test_a_hard_stop_does_every_part_although_one_ends_in_a_mistake_of_ours(world: World) -> None:
+    with world.running():
+        world.wait_until_healthy()
+        world.lock.mistake = AssertionError("a policy that cannot be written")
+        world.inbox.post(FrameSeen(time.monotonic(), LEAKED))
+        world.wait_for_phase("halted")
+    assert "a policy that cannot be written" in world.wait_for_event("failed")
+    assert not world.links.devices["eth0"].up
+    assert world.state_store.persisted is not None
+    assert world.state_store.persisted.latch is not None
+    assert world.evidence.saved
+    assert world.workloads.told
+
+
+def test_looks_that_take_longer_than_a_cycle_hold_up_no_message(world: World) -> None:
+    with world.running():
+        world.wait_until_healthy()
+        world.tunnel.delay_s = 2 * TIMING.cycle_s
+        slow_from = len(world.status.published)
+        wait_until(lambda: len(world.status.published) > slow_from + 2, DEADLINE_S, "slow looks")
+        world.inbox.post(FrameSeen(time.monotonic(), LEAKED))
+        world.wait_for_phase("halted")
+
+
 def test_a_halt_survives_a_restart_and_ends_by_unlock(world: World) -> None:
     plan = builders.plan(timing=TIMING)
     world.state_store.persisted = Persisted("20-backup", plan.digest, 0, Latch("a leak", "a frame"))
