@@ -1,6 +1,6 @@
 # Every target is one script of scripts/; each can be run by itself.
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status test check format demo build lock clean
+.PHONY: help up down logs status test check format demo build bench bench-leak lock clean
 
 help: ## these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ build: ## the images alone
 	@scripts/ensure-engine
 	@scripts/ensure-base-image
 	@scripts/build-image
+
+bench: ## measure failover, switch, cost, throughput, start; numbers, no verdict
+	@scripts/bench
+
+bench-leak: ## measure a leak made on purpose: how long, how many frames
+	@scripts/bench leak restore
 
 lock: ## compile requirements/*.in to exact versions with hashes
 	@scripts/lock
