@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import docker
 from docker.errors import APIError, DockerException
 
 LABEL = "sidecar.test-run"
+# Of what scripts/mock-config makes for a run: keys, which must not outlive it.
+DIRECTORY_PREFIX = "sc-mock-"
 IMAGE = "sidecar:local"
 WORKLOAD_IMAGE = "sidecar-workload:local"
 # Documentation addresses (RFC 5737). The first /28 is that of `make up`.
@@ -47,6 +50,11 @@ def run_id() -> str:
     return f"{os.getpid()}.{_started_ticks(os.getpid())}"
 
 
+def make_directory() -> Path:
+    """Make a directory for the keys of one stack of this run, readable by nobody else."""
+    return Path(tempfile.mkdtemp(prefix=f"{DIRECTORY_PREFIX}{run_id()}-"))
+
+
 def _started_ticks(pid: int) -> str | None:
     """Return when a process started, in clock ticks since boot. Source: proc_pid_stat(5), field 22."""
     try:
@@ -62,7 +70,7 @@ def _is_dead(run: str) -> bool:
 
 
 def sweep() -> None:
-    """Take away what runs that are dead have left: containers first, since they hold the rest."""
+    """Take away what runs that are dead have left: containers first, since they hold the rest, and keys."""
     filters = {"label": LABEL}
     engine = client()
     for container in engine.containers.list(all=True, filters=filters, ignore_removed=True):
@@ -74,6 +82,9 @@ def sweep() -> None:
     for volume in engine.volumes.list(filters=filters):
         if _is_dead(volume.attrs["Labels"][LABEL]):
             _removed(lambda volume=volume: volume.remove(force=True))
+    for directory in Path(tempfile.gettempdir()).glob(f"{DIRECTORY_PREFIX}*"):
+        if _is_dead(directory.name.split("-")[2]):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _removed(remove: functools.partial) -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -46,7 +45,7 @@ class Stack:
     preset: str = "fast"
     threshold_cycles: int = 3
     project: str = field(default_factory=lambda: f"sc-{os.getpid()}-{next(_numbers)}")
-    directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sc-mock-")))
+    directory: Path = field(default_factory=engine.make_directory)
     subnet: IPv4Network = field(default_factory=engine.free_subnet)
 
     def __post_init__(self) -> None:
