@@ -287,6 +287,8 @@ def _requested(state: State, observation: Request, plan: Plan) -> Step:
         state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
         state = replace(state, ledgers=(), findings=())
         return Step(replace(state, saved=state.persisted()), moves.unlock(state))
+    if isinstance(observation, ProofRequested) and state.policy is None:
+        return Step(state, (Reply(accepted=True, text="no proof is running"),))  # and no device to lock is known yet
     if isinstance(observation, ProofRequested):
         state = replace(state, proof_until_s=observation.at_s + proof.LIMIT_S if observation.survey else None)
         policy = moves.intended(state, plan)

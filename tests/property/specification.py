@@ -14,9 +14,11 @@ from sidecar.core.messages import (
     EnsureRoutes,
     FrameSeen,
     HardStop,
+    HoldQueues,
     LowerUplinks,
     Probe,
     Probed,
+    ProofRequested,
     RaiseUplinks,
     Rebind,
     Replanned,
@@ -29,7 +31,6 @@ from sidecar.core.messages import (
     UnlockRequested,
 )
 from sidecar.core.model import Health
-from sidecar.core.sights import LockStatus
 from tests import builders as a
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 THRESHOLD = 3
 CYCLE_S = 2.0
 STALL_S = 10.0
+PROOF_S = 60.0
 STRANGER = a.stray_frame().destination_address
 PERMIT_LESS = (Announce, LowerUplinks, SaveState)
 """What a halted machine may ask for, besides a sealed policy and a refusal."""
@@ -64,6 +66,9 @@ class Specification:
         self.floor = 0
         self.unnoted = False
         self.failovers = 0
+        self.is_refused = False
+        self.has_looked = False
+        self.proof_until_s: float | None = None
 
     # --- what the watchdog's loop tells -----------------------------------------------------------------------------
 
@@ -75,10 +80,12 @@ class Specification:
         if self.unnoted or not is_same:
             self.floor = index
         self.unnoted = False
-        self.bad_cycles = min(kept.bad_cycles, THRESHOLD - 1) if is_same and kept else 0
+        goes_on = kept is not None and (is_same or not plan.endpoints)  # a broken list may turn out to be the same
+        self.bad_cycles = min(kept.bad_cycles, THRESHOLD - 1) if goes_on and kept else 0
         self._forget()
-        self.is_excused = False
+        self.is_excused = self.is_refused = self.has_looked = False
         self.arrived_at_s = world.at_s
+        self.proof_until_s = None
 
     def stepped(self, world: World, before: State, observation: Observation, effects: tuple[Effect, ...]) -> None:
         """Hold one step against the promises, before anything of it is carried out."""
@@ -87,24 +94,29 @@ class Specification:
         self._only_an_unlock_with_the_cause_gone_leaves_halted(world, observation, effects)
         assert (after.latch is not None) is self.halted
         if self.halted:
-            self._nothing_opens(effects)
+            self._nothing_opens(observation, effects)
         if isinstance(observation, Surveyed) and observation.survey.unknown:
             self._what_is_not_seen_opens_nothing_and_is_not_good(before, after, observation, effects)
+        self._only_a_proof_leaves_a_device_out(world, observation, effects)
         self._judge(before, after, observation, plan)
         self._the_endpoint_changes_only_for_a_reason(before, after, observation, effects, plan)
+        assert self.halted or after.run.exhausted or after.run.bad_cycles <= self.bad_cycles
         self._every_order_is_for_the_active_endpoint(after, effects, plan)
         self._secrets_do_not_show(after, effects, plan)
         assert sum(isinstance(effect, Reply) for effect in effects) == isinstance(
-            observation, Converged | SwitchRequested | UnlockRequested
+            observation, Converged | SwitchRequested | UnlockRequested | ProofRequested
         )
 
     def carried_out(self, world: World, effect: Effect, *, failed: bool) -> None:
         """Hold the kernel and the disk against the promises, after one effect: a crash may come right now."""
         self.unnoted |= failed and isinstance(effect, SaveState | HardStop)
+        if isinstance(effect, HoldQueues):
+            self.is_refused, self.is_excused = failed, failed or self.is_excused
         if failed:
             return
         if isinstance(effect, ApplyPolicy | HardStop):
             assert world.kernel.policy == effect.policy
+            assert effect.policy.is_sealed or self.has_looked, "opened without knowing which devices to lock"
             permits_only_what_is_configured(effect.policy, world.plan)
         if isinstance(effect, HardStop):
             assert world.kernel.policy.is_sealed
@@ -126,7 +138,7 @@ class Specification:
         elif not (isinstance(observation, EffectFailed) and isinstance(observation.effect, ApplyPolicy)):
             assert not stops, "nothing but a leak halts"
         for stop in stops:
-            assert world.state.lock.status is LockStatus.CHANGED or isinstance(observation, FrameSeen)
+            assert world.is_flushed or isinstance(observation, FrameSeen)
             assert stop.policy.is_sealed
             assert stop.persisted.latch is not None
             self.halted = True
@@ -147,7 +159,28 @@ class Specification:
         self.halted = False
         self._forget()
 
-    def _nothing_opens(self, effects: tuple[Effect, ...]) -> None:
+    def _only_a_proof_leaves_a_device_out(
+        self, world: World, observation: Observation, effects: tuple[Effect, ...]
+    ) -> None:
+        """One device, by one name, that leads nowhere; for a minute; while it can be seen; and never while halted."""
+        if isinstance(observation, ProofRequested) and any(
+            isinstance(each, Reply) and each.accepted for each in effects
+        ):
+            assert not self.halted or observation.survey is None
+            self.proof_until_s = observation.at_s + PROOF_S if observation.survey is not None else None
+        if self.halted:
+            self.proof_until_s = None
+        for effect in effects:
+            if isinstance(effect, ApplyPolicy | HardStop) and effect.policy.proof_device is not None:
+                assert effect.policy.proof_device == "proof0"
+                assert "proof0" not in effect.policy.devices
+                assert not effect.policy.is_sealed
+                assert self.proof_until_s is not None
+                assert not isinstance(observation, Surveyed) or observation.at_s < self.proof_until_s
+                assert not isinstance(observation, Surveyed) or not observation.survey.unknown
+                assert all(link.kind == "tun" for device, link in world.kernel.links.items() if device == "proof0")
+
+    def _nothing_opens(self, observation: Observation, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
                 case ApplyPolicy(policy) | HardStop(policy):
@@ -157,7 +190,7 @@ class Specification:
                 case SaveState(persisted):
                     assert persisted.latch is not None
                 case Reply():
-                    assert not effect.accepted
+                    assert not effect.accepted or isinstance(observation, ProofRequested)  # one may always end
                 case _:
                     assert isinstance(effect, PERMIT_LESS), effect
 
@@ -182,7 +215,9 @@ class Specification:
         """Keep the count that a failover needs, from what was observed alone."""
         active = next((endpoint for endpoint in plan.endpoints if endpoint.name == before.active), None)
         if self.halted or active is None:
+            self.has_looked |= isinstance(observation, Surveyed) and not observation.survey.unknown
             return
+        assert after.baseline is None or leads_to(after.baseline.peer, after.endpoint(plan) or active)
         if isinstance(observation, Surveyed) and not observation.survey.unknown:
             self._judge_a_look(observation, active, after, plan)
         elif isinstance(observation, Surveyed):
@@ -190,6 +225,7 @@ class Specification:
         elif isinstance(observation, Probed) and observation.cycle == before.cycle:
             peer = observation.peer
             if peer is not None and not leads_to(peer, active):
+                assert after.health is not Health.ALIVE or after.health_at_s != observation.at_s
                 return
             if observation.health is Health.ALIVE:
                 self._good(after)
@@ -199,8 +235,9 @@ class Specification:
 
     def _judge_a_look(self, observation: Surveyed, active: Endpoint, after: State, plan: Plan) -> None:
         survey, at_s = observation.survey, observation.at_s
+        self.has_looked = True
         self._stall(at_s)
-        explained = explains_silence(survey, active, plan)
+        explained = explains_silence(survey, active, plan) or self.is_refused
         self.is_excused = explained or (self.is_excused and not observation.is_cycle)
         if not observation.is_cycle:
             return

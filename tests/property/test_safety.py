@@ -18,7 +18,7 @@ from sidecar.core.messages import (
 )
 from tests import builders as a
 from tests.property.specification import Specification
-from tests.property.world import Link, World
+from tests.property.world import PROOF, Link, World
 
 PLANS = {
     "three": a.plan(a.THREE),
@@ -80,12 +80,14 @@ class Histories(RuleBasedStateMachine):
         if world.state.policy != world.kernel.policy:
             world.look(is_cycle=is_cycle)  # a device had vanished between looking and locking
         assert world.state.policy == world.kernel.policy
-        assert set(world.kernel.policy.devices) == set(world.kernel.links)
+        assert set(world.kernel.policy.devices) == set(world.kernel.links) - {world.kernel.policy.proof_device}
         assert world.saved == world.state.persisted()
-        is_open = bool(world.plan.endpoints) and not self.specification.halted
+        is_open = bool(world.plan.endpoints) and not self.specification.halted and not self.specification.is_refused
         assert world.kernel.policy.is_sealed is not is_open
         if self.specification.halted:
             assert not any(link.up for link in world.kernel.links.values())
+        elif world.plan.endpoints and world.kernel.peer is not None:
+            assert world.kernel.peer.name == world.state.active
 
     # --- something happens ------------------------------------------------------------------------------------------
 
@@ -126,7 +128,36 @@ class Histories(RuleBasedStateMachine):
             case "no eth1":
                 world.kernel.links.pop("eth1", None)
 
-    @rule(what=st.sampled_from(["tunnel dies", "another peer", "flush", "probe lost", "suspend", "nap"]), name=names)
+    @rule(what=st.sampled_from(["begin", "end", "its device", "a device of its name", "no device", "a minute"]))
+    def a_proof(self, what: str) -> None:
+        world = self.world
+        match what:
+            case "begin" | "end":
+                world.prove(begin=what == "begin")
+            case "its device" | "a device of its name":
+                world.kernel.links[PROOF] = Link(kind="tun" if what == "its device" else "veth")
+            case "no device":
+                world.kernel.links.pop(PROOF, None)
+            case "a minute":
+                world.at_s += 60.0
+
+    @rule(
+        what=st.sampled_from(
+            [
+                "tunnel dies",
+                "another peer",
+                "flush",
+                "queues taken",
+                "queues free",
+                "mute",
+                "not mute",
+                "probe lost",
+                "suspend",
+                "nap",
+            ]
+        ),
+        name=names,
+    )
     def to_the_machine(self, what: str, name: str) -> None:
         world = self.world
         match what:
@@ -136,6 +167,11 @@ class Histories(RuleBasedStateMachine):
                 world.kernel.peer = ENDPOINTS[name]
             case "flush":
                 world.flush()
+            case "queues taken" | "queues free":
+                world.queues_taken = what == "queues taken"
+                world.kernel.held = frozenset()
+            case "mute" | "not mute":
+                world.is_mute = what == "mute"
             case "probe lost":
                 world.asked = None
             case "suspend" | "nap":
@@ -188,6 +224,14 @@ class Histories(RuleBasedStateMachine):
             case "unlock":
                 self.world.unlock(crash_after)
 
+    @rule(what=st.sampled_from(["flush", "mended", "eth1"]))
+    @precondition(lambda self: self.specification.halted)
+    def somebody_meddles_and_the_operator_unlocks(self, what: str) -> None:
+        self.to_the_uplinks(what)
+        if what == "flush":
+            self.world.flush()
+        assert not self.world.unlock()
+
     @rule()
     @precondition(lambda self: self.specification.halted)
     def operator_mends_and_unlocks(self) -> None:
@@ -196,13 +240,23 @@ class Histories(RuleBasedStateMachine):
         self.world.look(is_cycle=False)
         assert self.world.unlock()
 
-    @rule(what=st.sampled_from(["killed", "files", "damage"]), plan=st.sampled_from(list(PLANS)))
+    @rule()
+    def a_probe_begins_before_a_repair(self) -> None:
+        self.world.lose_tunnel()
+        self.world.look()
+        self.world.look(is_cycle=False)
+        self.world.answer()
+
+    @rule(what=st.sampled_from(["killed", "files", "files and killed", "damage"]), plan=st.sampled_from(list(PLANS)))
     def to_the_watchdog(self, what: str, plan: str) -> None:
         match what:
             case "killed":
                 self.world.start()
             case "files":
                 self.world.files = PLANS[plan]
+            case "files and killed":
+                self.world.files = PLANS[plan]
+                self.world.start()
             case "damage":
                 self.world.start(self.world.damage())
 

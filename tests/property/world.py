@@ -22,9 +22,11 @@ from sidecar.core.messages import (
     EnsureRoutes,
     FrameSeen,
     HardStop,
+    HoldQueues,
     LowerUplinks,
     Probe,
     Probed,
+    ProofRequested,
     RaiseUplinks,
     Rebind,
     Replanned,
@@ -58,15 +60,18 @@ if TYPE_CHECKING:
     from tests.property.specification import Specification
 
 DEFAULT_ROUTE = Route(a.ip_network("0.0.0.0/0"), "eth0", a.GATEWAY)
+PROOF = "proof0"
+FLUSHED = replace(sealed(()), fwmark=1)
 CYCLE_S = 2.0
 PACKET_BYTES = 100_000
 
 
 @dataclass
 class Link:
-    """An uplink as the kernel has it. `answering`: the next hops that answer ARP."""
+    """An uplink as the kernel has it. `kind`: of its driver."""
 
     up: bool = True
+    kind: str = "veth"
     neighbours: dict[Address, Neighbour] = field(default_factory=dict)
 
 
@@ -84,6 +89,7 @@ class Kernel:
     tx_bytes: int = 0
     nameservers: tuple[Address, ...] = ()
     taps: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
 
 
 class World:
@@ -95,6 +101,8 @@ class World:
         self.down: set[str] = set()
         self.condemned: set[tuple[str, int]] = set()
         self.gateway_answers = True
+        self.queues_taken = False
+        self.is_mute = False
         self.saved: Persisted | None = None
         self.broken: set[type] = set()
         self.at_s = 0.0
@@ -131,7 +139,7 @@ class World:
             if error is None:
                 continue
             self.do(EffectFailed(self.at_s, effect, error))
-            if isinstance(effect, ApplyPolicy):
+            if isinstance(effect, ApplyPolicy | HoldQueues):
                 behind = done.effects[position + 1 :]
                 self.replies += [replace(left, accepted=False) for left in behind if isinstance(left, Reply)]
                 return
@@ -154,7 +162,7 @@ class World:
         asked, self.asked = self.asked, None
         self._exchange(200)
         heard = Health.ALIVE if self.carries() else Health.DEAD
-        health = Health.UNKNOWN if self.kernel.link is None else heard
+        health = Health.UNKNOWN if self.kernel.link is None or self.is_mute else heard
         self.do(Probed(self.at_s + 1, asked.cycle, health, "a probe", self.peer_sight()), crash_after)
 
     def cycle(self) -> None:
@@ -179,6 +187,9 @@ class World:
 
     def unlock(self, crash_after: int | None = None) -> bool:
         return self._request(UnlockRequested(self.at_s, self.survey()), crash_after)
+
+    def prove(self, *, begin: bool) -> bool:
+        return self._request(ProofRequested(self.at_s, self.survey() if begin else None), None)
 
     def _request(self, observation: Observation, crash_after: int | None) -> bool:
         self.replies.clear()
@@ -205,9 +216,12 @@ class World:
             routes=tuple(self.kernel.routes),
             watched=self.kernel.taps & frozenset(self.kernel.links),
             nameservers=self.kernel.nameservers,
+            held=self.kernel.held,
         )
 
     def _uplink(self, device: str, link: Link) -> Uplink:
+        if device == PROOF:
+            return a.uplink(device, addresses=(), gateways=(), carrier=link.up, neighbours={}, kind=link.kind)
         if device != "eth0":
             return a.uplink(
                 device, addresses=(a.ip_interface("10.9.0.2/24"),), gateways=(), carrier=link.up, neighbours={}
@@ -300,6 +314,10 @@ class World:
                 kernel.nameservers = nameservers
             case EnsureCapture(policy):
                 kernel.taps = frozenset(policy.devices)
+            case HoldQueues(devices):
+                if self.queues_taken:
+                    return "EBUSY"
+                kernel.held = frozenset(devices)
             case ResolveNextHops(paths):
                 self._resolve([path.next_hop for path in paths])
             case Probe():
@@ -339,7 +357,11 @@ class World:
 
     def flush(self) -> None:
         """Somebody flushes the ruleset: nothing of ours is in force."""
-        self.kernel.policy = replace(sealed(()), fwmark=1)
+        self.kernel.policy = FLUSHED
+
+    @property
+    def is_flushed(self) -> bool:
+        return self.kernel.policy == FLUSHED
 
     def damage(self) -> str:
         """The state file is torn. What cannot be excluded, a latch, comes back as a latch of its own."""

@@ -18,6 +18,7 @@ from sidecar.core.messages import (
     LowerUplinks,
     Probe,
     Probed,
+    ProofRequested,
     RaiseUplinks,
     Reply,
     SaveState,
@@ -251,3 +252,10 @@ def test_secrets_and_pins_are_in_no_repr_of_state_and_effects() -> None:
             assert secret is not None
             assert not [text for text in shown if secret.reveal() in text]
     assert not [text for text in shown if str(a.FWMARK) in text]
+
+
+def test_the_end_of_a_proof_before_the_first_look_opens_nothing() -> None:
+    for blind in (starting(), starting(persisted=halted().state.persisted())):
+        blind.hear(ProofRequested(0.0, None))
+        assert blind.effects == (blind.only(Reply),)
+        assert blind.state.policy is None
