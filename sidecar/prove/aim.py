@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 EMBEDDED_RESOLVER: Final = IPv4Address("127.0.0.11")
 EVERYBODY: Final = b"\xff" * 6
 _IPV4_HOSTS: Final = 254
+_NO_IPV4: Final = IPv4Interface("192.0.2.1/24")
+_NO_HOST: Final = IPv4Address("192.0.2.2")
 
 
 def aim(facts: Facts, uplink: Uplink) -> Scene:
@@ -28,7 +30,7 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
     """
     ways = [path for path in paths(facts.plan.endpoints, facts.uplinks) if path.uplink.device == uplink.device]
     known = next((path.next_hop_mac for path in ways if path.next_hop_mac), None)
-    own4 = next((each for each in uplink.addresses if isinstance(each, IPv4Interface)), nowhere.OWN4)
+    own4 = next((each for each in uplink.addresses if isinstance(each, IPv4Interface)), _NO_IPV4)
     own6 = next((each for each in uplink.addresses if isinstance(each, IPv6Interface)), nowhere.OWN6)
     router4, endpoint4 = _way4(ways)
     router6, endpoint6 = _way6(ways)
@@ -43,8 +45,8 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
             router4=router4,
             router6=router6,
             broadcast4=own4.network.broadcast_address,
-            nobody4=nowhere.NOBODY4,
-            far4=nowhere.FAR4,
+            nobody4=_NO_HOST,
+            far4=_NO_HOST,
             far6=nowhere.FAR6,
             endpoint4=endpoint4,
             endpoint6=endpoint6,
@@ -52,9 +54,9 @@ def aim(facts: Facts, uplink: Uplink) -> Scene:
             source_port=facts.source_port,
             fwmark=facts.plan.pins.fwmark,
             tunnel_device=facts.plan.device,
-            tunnel_peer4=nowhere.FAR4,
+            tunnel_peer4=_NO_HOST,
             tunnel_peer6=nowhere.FAR6,
-            group4=nowhere.FAR4,
+            group4=_NO_HOST,
             group6=nowhere.FAR6,
             resolver4=EMBEDDED_RESOLVER,
         )
@@ -76,7 +78,7 @@ def _way4(ways: list[Path]) -> tuple[IPv4Address, IPv4Address]:
     for path in ways:
         if isinstance(path.next_hop, IPv4Address) and isinstance(path.endpoint.address, IPv4Address):
             return path.next_hop, path.endpoint.address
-    return nowhere.ROUTER4, nowhere.ENDPOINT4
+    return _NO_HOST, _NO_HOST
 
 
 def _way6(ways: list[Path]) -> tuple[IPv6Address, IPv6Address]:

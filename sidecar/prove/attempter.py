@@ -8,6 +8,7 @@ It lives in the network namespace of the thread that starts it. The scene comes 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -41,6 +42,12 @@ class Tried:
 
     refused: tuple[str, ...]
     error: str | None
+
+    @property
+    def words(self) -> str:
+        """What the kernel said, in its own words; empty where it let everything pass."""
+        said = [os.strerror(getattr(errno, name, 0)) for name in sorted(set(self.refused))]
+        return self.error or ", ".join(said)
 
 
 class Attempter:

@@ -89,16 +89,15 @@ class Ground:
         """Have an attack tried, and say what became of it."""
         if not self._is_up():
             return Faced(Result.NOT_TRIED, f"{self._uplink.device} is down: the watchdog has halted")
-        scene = elsewhere(self._scene)
+        scene = self._scene = elsewhere(self._scene)
         self._tunnel.keep(inner(scene))
         tried = attempter.attempt(attack, scene)
         time.sleep(LATE_S if attack.is_late else SETTLE_S)
         before, self._last = self._last, self._look()
         blind = shown.control is Control.OUT and not shown.tap_sees
-        refusals = (tried.error,) if tried.error else tried.refused
         taps = [*self._taps, *([self._tunnel] if attack.where == TUNNEL else [])]
         missed = sum(tap.missed for tap in taps)
-        return _judge(attack, scene, _Evidence(before, self._last, refusals, blind, missed))
+        return _judge(attack, scene, _Evidence(before, self._last, tried.words, blind, missed))
 
     def last_look(self) -> Faced | None:
         """Return what got out late, if anything did."""
@@ -120,26 +119,26 @@ class Ground:
 
     def _unaccounted(self) -> int | None:
         """Return how many frames have left that the lock did not accept, since this was asked last."""
+        leaked = self._audit()
+        if leaked:
+            self._ledgers = ()  # what is found once stays found: the next attack is not to blame for it
+            self._audit()
+        return leaked
+
+    def _audit(self) -> int | None:
         devices = self._facts.policy.devices
         for _ in range(READINGS):
-            self._ledgers, findings = audit(self._ledgers, self._accounting.read(devices), devices)
+            accounts = self._accounting.read(devices)
+            if len(accounts) < len(devices) or not all(account.is_exact for account in accounts):
+                return None
+            self._ledgers, findings = audit(self._ledgers, accounts, devices)
             leaking = [finding.frames or 0 for finding in findings if finding.status is LeakStatus.LEAKING]
             if leaking:
-                self._ledgers = ()
-                self._settle()
                 return sum(leaking)
             if all(finding.status is LeakStatus.CLEAN for finding in findings):
                 return 0
             time.sleep(READING_PAUSE_S)
         return None
-
-    def _settle(self) -> None:
-        devices = self._facts.policy.devices
-        for _ in range(READINGS):
-            self._ledgers, findings = audit(self._ledgers, self._accounting.read(devices), devices)
-            if all(finding.status is LeakStatus.CLEAN for finding in findings):
-                return
-            time.sleep(READING_PAUSE_S)
 
     def _is_up(self) -> bool:
         request = struct.pack("16s16x", self._uplink.device.encode())
@@ -156,7 +155,7 @@ class Ground:
 class _Evidence:
     before: Traces
     after: Traces
-    refusals: tuple[str, ...]
+    refusal: str
     blind: bool
     missed: int
 
@@ -177,8 +176,8 @@ def _judge(attack: Attack, scene: Scene, evidence: _Evidence) -> Faced:
     caught = [place for place, count in after.blocked.items() if count > evidence.before.blocked.get(place, 0)]
     if caught:
         return Faced(Result.HELD, ", ".join(caught))
-    if evidence.refusals:
-        return Faced(Result.HELD, f"the kernel: {' '.join(sorted(set(evidence.refusals)))}")
+    if evidence.refusal:
+        return Faced(Result.HELD, f"the kernel: {evidence.refusal}")
     if evidence.blind and after.unaccounted is None:
         return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
     return Faced(Result.UNCLEAR, "it left no trace, neither outside nor at a rule")

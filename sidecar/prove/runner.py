@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from sidecar.core.proof import DEVICE
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from sidecar.core.model import Network
     from sidecar.prove.facts import Facts
 
-SCRATCH = "a network namespace of its own"
-WITHIN = "a device in this namespace that leads nowhere"
+SCRATCH = "in a network namespace of their own"
+WITHIN = "on a device of their own that leads nowhere"
 
 LOCK_SAYS_NO = frozenset({"EPERM", "ENOBUFS"})
 """What a send meets that a rule has dropped; in a place without a lock that is a failure of the control."""
@@ -36,7 +38,7 @@ def prove(facts: Facts, leave_out: Callable[[], AbstractContextManager[str]], *,
         may_scratch: make a namespace where possible.
     """
     with _place(leave_out, may_scratch=may_scratch) as (place, remark):
-        shown = {attack.name: each for attack, each in _controls()}
+        shown = {attack.name: each for attack, each in _controls(Nowhere(_taken(facts)))}
     rows: list[Row] = []
     for uplink in facts.uplinks:
         with Ground(facts, uplink) as ground, Attempter() as attempter:
@@ -59,9 +61,17 @@ def _place(leave_out: Callable[[], AbstractContextManager[str]], *, may_scratch:
             yield WITHIN, stack.enter_context(leave_out())
 
 
-def _controls() -> Iterator[tuple[Attack, Shown]]:
+def _taken(facts: Facts) -> Iterator[Network]:
+    for uplink in facts.uplinks:
+        yield from (interface.network for interface in uplink.addresses)
+    for endpoint in facts.plan.endpoints:
+        yield ip_network(endpoint.address)
+    yield from (interface.network for interface in facts.plan.addresses)
+
+
+def _controls(nowhere: Nowhere) -> Iterator[tuple[Attack, Shown]]:
     with ExitStack() as stack:
-        place = stack.enter_context(Nowhere())
+        place = stack.enter_context(nowhere)
         tap = stack.enter_context(Tap(DEVICE))
         loopback = stack.enter_context(Tap("lo", to_resolver(place.scene())))
         attempter = stack.enter_context(Attempter())
@@ -82,6 +92,5 @@ def _control(attack: Attack, attempter: Attempter, place: Nowhere, tap: Tap) -> 
         return Shown(Control.OUT, tap_sees=tap_sees)
     if not tried.refused:
         return Shown(Control.FAILED, "sent, and did not arrive")
-    refusals = " ".join(sorted(set(tried.refused)))
     kind = Control.FAILED if LOCK_SAYS_NO & set(tried.refused) else Control.IMPOSSIBLE
-    return Shown(kind, refusals)
+    return Shown(kind, tried.words)

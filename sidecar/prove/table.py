@@ -30,10 +30,10 @@ def lines(proof: Proof) -> Iterator[Line]:
     width = max(len(row.attack.title) for row in proof.rows)
     several = len({row.device for row in proof.rows}) > 1
     columns = (width, 7, 16, 9)
+    yield Line("head", f"    {_columns(HEADS, columns)}")
     for (device, group), rows in groupby(proof.rows, lambda row: (row.device, row.attack.group)):
         where = f" ({device})" if several else ""
         yield Line("head", f"{MODULES[group]}{where}")
-        yield Line("head", f"    {_columns(HEADS, columns)}")
         for row in rows:
             mark, tone = _mark(row)
             yield Line(tone, f"  {mark} {_columns(_cells(row), columns)}")
@@ -84,7 +84,7 @@ def summary(proof: Proof) -> Iterator[Line]:
     if proof.impossible:
         reasons = ", ".join(f"{row.attack.title} ({row.shown.why})" for row in proof.impossible)
         yield Line("void", f"{len(proof.impossible)} not possible here, not counted: {reasons}")
-    yield Line("void", f"The controls were tried in {proof.place}, all as root with Docker's default capabilities.")
+    yield Line("void", f"The controls were tried {proof.place}, everything as root with Docker's default capabilities.")
 
 
 def _ways(count: int) -> str:

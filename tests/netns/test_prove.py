@@ -128,7 +128,7 @@ def test_a_lock_that_holds_is_proved_attack_by_attack(locked: Locked) -> None:
     assert by["udp_bound_to_the_device"] == "output"
     assert by["udp_by_the_default_route"] == "it went into the tunnel"
     assert by["dns_to_the_embedded_resolver"] == "embedded DNS"
-    assert by["frames_by_af_xdp"] == "the kernel: EBUSY"
+    assert by["frames_by_af_xdp"] == "the kernel: Device or resource busy"
 
 
 def test_the_device_that_leads_nowhere_will_do_where_no_namespace_can_be_made(locked: Locked) -> None:
