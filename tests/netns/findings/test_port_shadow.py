@@ -68,7 +68,7 @@ def hears(opened: socket.socket, token: bytes, within_s: float) -> bool:
 
 @pytest.fixture
 def translating(victim: Victim) -> Victim:
-    """The victim as a router that translates, which is what the attack takes. Behind it: the router's second address."""
+    """The victim as a router that translates, as the attack needs it. Behind it: the router's second address."""
     victim.stage.router.ip("address", "add", f"{SHADOW}/24", "dev", "down0")
     victim.stage.sidecar.sysctl("net/ipv4/ip_forward", "1")
     victim.stage.sidecar.sysctl("net/ipv4/conf/eth0/send_redirects", "0")
