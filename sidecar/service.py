@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from sidecar.config import FileConfiguration, Implementation
+from sidecar.core.killswitch import AWAITED_DEVICES
 from sidecar.core.model import Plan
 from sidecar.drivers import pins as pins_driver
 from sidecar.drivers.accounting import KernelAccounting
@@ -87,7 +88,7 @@ def _watch(paths: RuntimePaths, configuration: FileConfiguration, process: Proce
 def _drivers(paths: RuntimePaths, process: Process) -> Drivers:
     evidence = PcapEvidence()
     return Drivers(
-        lock=NftablesLock(),
+        lock=NftablesLock(AWAITED_DEVICES),
         links=KernelLinks(),
         tunnel=_tunnel(process.implementation),
         capture=ScapyCapture(evidence),

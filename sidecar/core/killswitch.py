@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sidecar.core.model import Address, Endpoint, Interface, Plan
 
+AWAITED_DEVICES = tuple(f"eth{number}" for number in range(16))
+"""What container engines call the devices that they connect later; each new one takes the next number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:

@@ -203,3 +203,37 @@ def test_two_devices_whose_names_look_alike_have_chains_of_their_own(world: Worl
     with inside.entered():
         lock.apply(sealed(["a.b", "a-b", "a_b", "a_2eb"]))
         assert lock.listing().count("hook egress device") == 4
+
+
+def test_an_awaited_device_is_locked_before_it_appears_and_stays_so_when_the_policy_names_it(world: World) -> None:
+    inside, router = world.namespace("inside"), world.namespace("router")
+    world.veth(End(inside, "eth0"), End(router, "down0"))
+    lock, without = NftablesLock(["eth0", "eth1", "eth2"]), NftablesLock()
+    with inside.entered():
+        lock.apply(policies.GATEWAY)
+        if without.inspect(policies.GATEWAY).status is LockStatus.INTACT:
+            pytest.skip("this kernel locks no device that is not there (it takes 6.16)")
+        assert lock.inspect(policies.GATEWAY).status is LockStatus.INTACT
+        world.veth(End(inside, "late"), End(router, "down1"))
+        inside.ip("link", "set", "late", "down", "name", "eth1")
+        inside.ip("link", "set", "eth1", "up")
+        with (
+            socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw,
+            pytest.raises(OSError, match="No buffer space"),
+        ):
+            raw.sendto(b"\xff" * 60, ("eth1", 0x0800))
+        named = replace(policies.GATEWAY, devices=("eth0", "eth1"))
+        before = dict(lock.inspect(named).blocked)["egress eth1"]
+        assert before >= 1
+        lock.apply(named)
+        assert dict(lock.inspect(named).blocked)["egress eth1"] >= before
+
+
+def test_the_tunnel_is_never_awaited(world: World) -> None:
+    lock = NftablesLock(["eth0", policies.TUNNEL])
+    inside, router = world.namespace("inside"), world.namespace("router")
+    world.veth(End(inside, "eth0"), End(router, "down0"))
+    with inside.entered():
+        lock.apply(policies.GATEWAY)
+        assert f'device "{policies.TUNNEL}"' not in lock.listing()
+        assert lock.inspect(policies.GATEWAY).status is LockStatus.INTACT

@@ -7,6 +7,7 @@ egress hook judge the result; one that copies or forwards frames to a device end
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -18,7 +19,7 @@ from sidecar.drivers.nftables.render import FAMILIES, TABLE, render
 from sidecar.errors import LockError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TypeVar
 
     from sidecar.core.killswitch import Policy
@@ -33,8 +34,27 @@ _FIRST_WAIT_S = 0.005
 _LONGEST_WAIT_S = 0.05
 
 
+_NO_DEVICE = "No such file or directory"
+_ABSENT = "sidecar-absent"
+# Both in one transaction, so that nobody ever sees the table.
+_LOCK_ABSENT = f"""
+add table netdev sidecar_absent
+add chain netdev sidecar_absent egress {{ type filter hook egress device "{_ABSENT}" priority filter; policy drop; }}
+delete table netdev sidecar_absent
+"""
+
+
 class NftablesLock:
-    """The ruleset of the network namespace that the calling thread is in."""
+    """The ruleset of the network namespace that the calling thread is in.
+
+    Args:
+        awaited: names that a device may appear by. They are locked like the policy's devices, before there is any such
+            device, where the kernel can do that (6.16); elsewhere a new device is open until the next policy names it.
+    """
+
+    def __init__(self, awaited: Iterable[str] = ()) -> None:
+        self._awaited = frozenset(awaited)
+        self._can_await: bool | None = None
 
     def apply(self, policy: Policy) -> None:
         """Put `policy` in force in one transaction and require that the kernel now lists what was sent.
@@ -45,7 +65,7 @@ class NftablesLock:
         Raises:
             LockError: `policy` is not in force; no rule was relaxed to find that out.
         """
-        text = render(policy)
+        text = self._render(policy)
         wanted = listing.tables(text, TABLE)
         try:
             _patiently(lambda: _converge(wanted, text))
@@ -55,7 +75,7 @@ class NftablesLock:
     def inspect(self, policy: Policy) -> LockSight:
         """Hold the kernel's ruleset against `policy`; what cannot be read is UNREADABLE, with the reason."""
         try:
-            wanted = listing.tables(render(policy), TABLE)
+            wanted = listing.tables(self._render(policy), TABLE)
             found = _patiently(_found)
         except LockError as error:
             return LockSight(LockStatus.UNREADABLE, str(error))
@@ -70,6 +90,24 @@ class NftablesLock:
             LockError: the ruleset cannot be read.
         """
         return listing.redacted(_patiently(_ruleset), TABLE)
+
+    def _render(self, policy: Policy) -> str:
+        """Return the text of `policy` and of the devices that are awaited: as those that are there and may nothing."""
+        exempt = {policy.tunnel_device, policy.proof_device}
+        awaited = self._awaited - exempt if self._awaited and self._awaits() else frozenset()
+        return render(replace(policy, devices=tuple(sorted({*policy.devices, *awaited}))))
+
+    def _awaits(self) -> bool:
+        """Whether the kernel takes a chain for a device that is not there. Only a plain answer is remembered."""
+        if self._can_await is None:
+            try:
+                _patiently(lambda: libnftables.run(_LOCK_ABSENT, "lock a device that is not there"))
+            except LockError as error:
+                if _NO_DEVICE in error.got:
+                    self._can_await = False
+                return False
+            self._can_await = True
+        return self._can_await
 
 
 def _converge(wanted: Mapping[str, Table], text: str) -> None:
