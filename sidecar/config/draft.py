@@ -98,7 +98,9 @@ class _Reader:
 
     def draft(self) -> Draft | None:
         private_key = self._one("PrivateKey", values.private_key)
+        found_before = len(self._mistakes)
         addresses = self._addresses()
+        addresses_hold = len(self._mistakes) == found_before
         dns = self._dns()
         mtu_bytes = self._one("MTU", values.mtu_bytes)
         public_key = self._one("PublicKey", values.public_key)
@@ -106,7 +108,8 @@ class _Reader:
         endpoint = self._endpoint()
         allowed_ips = self._allowed_ips()
         persistent_keepalive_s = self._one("PersistentKeepalive", values.persistent_keepalive_s)
-        if not (private_key and addresses and public_key and endpoint and allowed_ips):
+        if not (private_key and addresses and addresses_hold and public_key and endpoint and allowed_ips):
+            # What depends on a wrong address would only be told as a second mistake, with a remedy that misleads.
             return None
         self._require_distinct(public_key, private_key, preshared_key)
         reach = Reach(self._fields.place, addresses, allowed_ips, dns, endpoint[0], mtu_bytes)
@@ -182,7 +185,8 @@ class _Reader:
             if address is not None and address not in found:
                 found.append(address)
         if not found:
-            self._warnings.append(f"{self._fields.place('DNS')}: there is no DNS, so workloads can resolve no names")
+            place, title = self._fields.place("DNS"), self._fields.titles["DNS"]
+            self._warnings.append(f"{place}: there is no {title}, so workloads can resolve no names; name a resolver")
         if len(found) > RESOLVERS_READ:
             self._warnings.append(f"{self._fields.place('DNS')}: resolvers after the third are not asked")
         return tuple(found)

@@ -36,8 +36,8 @@ class Mistakes:
     def __init__(self) -> None:
         self._found: list[ConfigError] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, where: str, got: str, remedy: str) -> None:
         """Keep one mistake; `where` names the file and line, or the variable."""

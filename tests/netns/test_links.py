@@ -44,9 +44,9 @@ def links() -> KernelLinks:
 
 def test_where_ipv6_is_disabled_the_error_names_the_sysctl(inside: Namespace, links: KernelLinks) -> None:
     inside.sysctl("net/ipv6/conf/wg0/disable_ipv6", "1")
-    with pytest.raises(LinkError, match=r"2001:db8:64::2/128 to wg0: .*net\.ipv6\.conf\.wg0\.disable_ipv6=0"):
+    with pytest.raises(LinkError, match=r"2001:db8:64::2/128 to wg0: .*net\.ipv6\.conf\.default\.disable_ipv6"):
         links.configure_device("wg0", (TUNNEL, TUNNEL6), 1420)
-    with pytest.raises(LinkError, match=r"::/0 dev wg0: .*net\.ipv6\.conf\.wg0\.disable_ipv6=0"):
+    with pytest.raises(LinkError, match=r"::/0 dev wg0: .*net\.ipv6\.conf\.default\.disable_ipv6"):
         links.ensure_routes((Route(EVERYTHING6, "wg0", None),), ())
 
 

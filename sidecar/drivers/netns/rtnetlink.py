@@ -132,8 +132,8 @@ def try_each(changes: Iterable[Callable[[], None]]) -> None:
 def ipv6_remedy(device: str) -> str:
     """Return what to do where the kernel refuses IPv6 on a device: it is disabled there, as Docker does by default."""
     return (
-        f"allow IPv6 with sysctl net.ipv6.conf.all.disable_ipv6=0 and net.ipv6.conf.{device}.disable_ipv6=0 "
-        "(sysctls: in compose.yaml), or leave IPv6 out of the endpoint files"
+        f"give the sidecar's service sysctls: {{net.ipv6.conf.default.disable_ipv6: \"0\"}}, so that {device} is made "
+        "with IPv6, or leave IPv6 out of the endpoint files"
     )
 
 

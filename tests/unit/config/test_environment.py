@@ -47,6 +47,13 @@ def test_an_empty_variable_is_an_unset_one(files: ConfigFiles) -> None:
     assert files.configuration().load().endpoints[0].preshared_key is None
 
 
+def test_a_missing_resolver_is_named_as_the_variable_that_would_name_it(files: ConfigFiles) -> None:
+    files.environ = gluetun(DNS_ADDRESS=None)
+    configuration = files.configuration()
+    configuration.load()
+    assert any("there is no DNS_ADDRESS" in warning for warning in configuration.warnings)
+
+
 @pytest.mark.parametrize("suffix", ["_SECRETFILE", "_FILE"])
 def test_a_secret_may_come_from_a_file_that_a_variable_names(files: ConfigFiles, suffix: str) -> None:
     key = new_key()

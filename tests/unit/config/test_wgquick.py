@@ -223,6 +223,13 @@ def test_a_bad_value_is_refused_with_its_line_and_a_remedy(
     assert remedy in error.remedy
 
 
+def test_a_wrong_address_is_told_once_and_not_again_through_what_depends_on_it(files: ConfigFiles) -> None:
+    files.write("10-primary.conf", conf(Address="10.64.0.300, 2001:db8:64::2/128"))
+    error = refusal(files)
+    assert "10.64.0.300" in error.got
+    assert error.also == ()
+
+
 BAD_LINES = [
     # the line that is put in, after which line, what is said, what to do
     ("PrivatKey = x", 1, 2, "the key PrivatKey is unknown", "write PrivateKey"),
