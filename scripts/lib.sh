@@ -82,5 +82,8 @@ only_one() {
     flock -w 600 9 || fail "another run of scripts/$1 has not finished in 10 minutes" "wait for it, or end it"
 }
 
-# has_endpoints: the user has put endpoints of their own in place; without any, the stack runs on mock peers.
-has_endpoints() { compgen -G "$ROOT_DIR/endpoints/*.conf" >/dev/null; }
+# has_endpoints: the user has given endpoints, as files or as variables; without any, the stack runs on mock peers.
+has_endpoints() {
+    compgen -G "$ROOT_DIR/endpoints/*.conf" >/dev/null ||
+        grep -qsE '^[^#]*WIREGUARD_' "$ROOT_DIR/sidecar.env" "$ROOT_DIR/compose.override.yaml"
+}
