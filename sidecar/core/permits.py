@@ -1,6 +1,6 @@
 """What a policy permits, in rows for people: the specification's table, made from the value that the lock is made from.
 
-A row says nothing that must stay secret: the mark and the source ports are named, and not told.
+A row says nothing that must not be shown: mark and source ports are named, and not told.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _link(flow: Flow) -> str:
 
 
 def _network(flow: Flow) -> str:
-    return f"own address {flow.source_address}, endpoint's address and port, secret own port"
+    return f"own address {flow.source_address}, endpoint's address and port, own port of those drawn at random"
 
 
 def _resolutions(policy: Policy) -> Iterable[Permit]:

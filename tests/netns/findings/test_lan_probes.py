@@ -17,6 +17,7 @@ from tests.netns.findings.victim import (
     DEADLINE_S,
     FAR,
     OWN,
+    PRIMARY,
     ROUTER,
     TUNNEL,
     datagram,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 CLOSED, OPEN = 40999, 40998
 SYN, ACK = 0x02, 0x10
 NEIGHBOUR = (ROUTER, 45000)
+REDIRECT_HOST, ECHO_REPLY = b"\x05\x01", bytes(8)  # Source: RFC 792
 
 
 @pytest.mark.parametrize("address", [OWN, TUNNEL], ids=["uplink", "tunnel"])
@@ -98,3 +100,30 @@ def test_the_tunnel_is_not_to_be_used_by_the_neighbours(victim: Victim) -> None:
     victim.await_answer()
     assert not any(locked in packet for packet in beyond.arrived())
     beyond.close()
+
+
+def test_a_redirect_moves_no_route(victim: Victim) -> None:
+    """The next hop itself says that another host is the better way to the VPN server."""
+    elsewhere = ROUTER + 65
+    sidecar = victim.stage.sidecar
+    sidecar.ip("neighbour", "replace", str(elsewhere), "lladdr", "02:00:00:00:00:66", "dev", "eth0", "nud", "permanent")
+    for device in ("all", "eth0"):
+        sidecar.sysctl(f"net/ipv4/conf/{device}/accept_redirects", "1")
+
+    def redirect() -> None:
+        about = wire.ipv4(OWN, PRIMARY, ECHO_REPLY, protocol=socket.IPPROTO_ICMP)
+        message = REDIRECT_HOST + b"\0\0" + elsewhere.packed + about
+        message = message[:2] + wire.checksum(message).to_bytes(2, "big") + message[4:]
+        victim.from_the_lan(to_sidecar(wire.ipv4(ROUTER, OWN, message, protocol=socket.IPPROTO_ICMP)))
+
+    def is_moved() -> bool:
+        return f"via {elsewhere}" in sidecar.ip("route", "get", str(PRIMARY))
+
+    victim.seal_off()
+    before = victim.dropped_at_ingress()
+    redirect()
+    wait_until(lambda: victim.dropped_at_ingress() > before, DEADLINE_S, "the redirect to be dropped")
+    assert not is_moved()
+    victim.open_up()
+    redirect()
+    wait_until(is_moved, DEADLINE_S, "the control: the route is moved")

@@ -67,7 +67,7 @@ def test_a_row_names_every_pin_of_an_outer_flow() -> None:
     assert row.what == "UDP to 203.0.113.10 port 51820"
     assert row.pinned_by == (
         "MACs 02:00:00:00:00:02 to 02:00:00:00:00:01, ether type, own address 10.77.0.2, endpoint's address and port, "
-        "secret own port, secret mark"
+        "own port of those drawn at random, secret mark"
     )
 
 
