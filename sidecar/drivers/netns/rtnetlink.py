@@ -132,7 +132,7 @@ def try_each(changes: Iterable[Callable[[], None]]) -> None:
 def ipv6_remedy(device: str) -> str:
     """Return what to do where the kernel refuses IPv6 on a device: it is disabled there, as Docker does by default."""
     return (
-        f"give the sidecar's service sysctls: {{net.ipv6.conf.default.disable_ipv6: \"0\"}}, so that {device} is made "
+        f'give the sidecar\'s service sysctls: {{net.ipv6.conf.default.disable_ipv6: "0"}}, so that {device} is made '
         "with IPv6, or leave IPv6 out of the endpoint files"
     )
 
