@@ -70,7 +70,7 @@ def test_one_route_that_fails_does_not_keep_the_others_from_being_set_and_remove
 def test_our_routes_bear_our_mark(inside: Namespace, links: KernelLinks) -> None:
     links.configure_device("wg0", (TUNNEL, TUNNEL6), 1420)
     links.ensure_routes((Route(EVERYTHING, "wg0", None), Route(EVERYTHING6, "wg0", None)), ())
-    assert inside.ip("route", "show", "proto", "73").strip() == "default dev wg0 scope link"
+    assert inside.ip("route", "show", "proto", "73").strip() == "default dev wg0 scope link metric 100"
     assert inside.ip("-6", "route", "show", "proto", "73").split()[:3] == ["default", "dev", "wg0"]
 
 
@@ -176,3 +176,16 @@ def test_without_the_privilege_the_error_names_it(inside: Namespace, links: Kern
             "set eth0 down: Operation not permitted (EPERM); give the container NET_ADMIN (cap_add)"
         )
     os.waitpid(child, 0)
+
+
+def test_docker_can_add_a_default_route_of_its_own_beside_ours_and_it_is_removed(
+    inside: Namespace, links: KernelLinks
+) -> None:
+    wanted = (Route(EVERYTHING, "wg0", None),)
+    links.configure_device("wg0", (TUNNEL, TUNNEL6), 1420)
+    links.ensure_routes(wanted, ())
+    inside.ip("route", "add", "default", "via", str(GATEWAY))  # what `docker network connect` does; it must not fail
+    foreign = tuple(route for route in links.routes() if route not in wanted)
+    assert foreign
+    links.ensure_routes(wanted, foreign)
+    assert links.routes() == wanted

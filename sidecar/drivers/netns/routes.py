@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 _RT_SCOPE_LINK: Final = 253  # Source: <linux/rtnetlink.h>; what iproute2 gives an IPv4 route without a gateway
 
+DEFAULT_METRIC: Final = 100
+"""Of our default routes. At 0, Docker could not connect another network: its own default route would be there already.
+
+Docker's is preferred for the moment until it is removed; the lock does not care where a route leads.
+"""
+
 
 def ensure(netlink: Rtnetlink, wanted: tuple[Route, ...], unwanted: tuple[Route, ...]) -> None:
     """Make `wanted` exist as routes of ours, then remove `unwanted`. Every one is tried. Raises LinkError."""
@@ -48,6 +54,8 @@ def _replace(netlink: Rtnetlink, route: Route, indexes: Mapping[str, int]) -> No
         "proto": OUR_ROUTE_PROTOCOL,
         "oif": indexes[route.device],
     }
+    if route.destination.prefixlen == 0:
+        fields["priority"] = DEFAULT_METRIC
     if route.gateway is not None:
         fields["gateway"] = str(route.gateway)
     elif not is_ipv6:
