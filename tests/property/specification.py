@@ -32,42 +32,33 @@ from sidecar.core.messages import (
 )
 from sidecar.core.model import Health
 from tests import builders as a
+from tests.property.counting import Count
 
 if TYPE_CHECKING:
     from sidecar.core.killswitch import Policy
     from sidecar.core.messages import Effect, Observation
-    from sidecar.core.model import Endpoint, Plan
-    from sidecar.core.sights import PeerSight, Survey
+    from sidecar.core.model import Plan
     from sidecar.core.state import State
     from tests.property.world import World
 
 THRESHOLD = 3
-CYCLE_S = 2.0
-STALL_S = 10.0
 PROOF_S = 60.0
 STRANGER = a.stray_frame().destination_address
-PERMIT_LESS = (Announce, LowerUplinks, SaveState)
-"""What a halted machine may ask for, besides a sealed policy and a refusal."""
+PERMIT_LESS = (Announce, LowerUplinks)
+"""What a halted machine may ask for, besides a sealed policy, a note of the latch and a refusal."""
 
 ACTS = (ConfigurePeer, EnsureDevice, EnsureRoutes, HardStop, Probe, Rebind, ResolveNextHops, RaiseUplinks, LowerUplinks)
 """What a look without sight is no ground for."""
 
 
-class Specification:
+class Specification(Count):
     """Watches every step and every effect. Counts for itself, and remembers where the tunnel has been."""
 
     def __init__(self) -> None:
-        self.halted = False
-        self.bad_cycles = 0
-        self.is_excused = False
-        self.cycle_at_s: float | None = None
-        self.arrived_at_s = 0.0
-        self.rx_bytes: int | None = None
+        super().__init__()
         self.floor = 0
         self.unnoted = False
         self.failovers = 0
-        self.is_refused = False
-        self.has_looked = False
         self.proof_until_s: float | None = None
 
     # --- what the watchdog's loop tells -----------------------------------------------------------------------------
@@ -211,62 +202,6 @@ class Specification:
 
     # --- health and failover ----------------------------------------------------------------------------------------
 
-    def _judge(self, before: State, after: State, observation: Observation, plan: Plan) -> None:
-        """Keep the count that a failover needs, from what was observed alone."""
-        active = next((endpoint for endpoint in plan.endpoints if endpoint.name == before.active), None)
-        if self.halted or active is None:
-            self.has_looked |= isinstance(observation, Surveyed) and not observation.survey.unknown
-            return
-        assert after.baseline is None or leads_to(after.baseline.peer, after.endpoint(plan) or active)
-        if isinstance(observation, Surveyed) and not observation.survey.unknown:
-            self._judge_a_look(observation, active, after, plan)
-        elif isinstance(observation, Surveyed):
-            self._stall(observation.at_s)
-        elif isinstance(observation, Probed) and observation.cycle == before.cycle:
-            peer = observation.peer
-            if peer is not None and not leads_to(peer, active):
-                assert after.health is not Health.ALIVE or after.health_at_s != observation.at_s
-                return
-            if observation.health is Health.ALIVE:
-                self._good(after)
-            elif observation.health is Health.DEAD:
-                self._bad(observation.at_s)
-            self.rx_bytes = peer.rx_bytes if peer is not None else self.rx_bytes
-
-    def _judge_a_look(self, observation: Surveyed, active: Endpoint, after: State, plan: Plan) -> None:
-        survey, at_s = observation.survey, observation.at_s
-        self.has_looked = True
-        self._stall(at_s)
-        explained = explains_silence(survey, active, plan) or self.is_refused
-        self.is_excused = explained or (self.is_excused and not observation.is_cycle)
-        if not observation.is_cycle:
-            return
-        self.cycle_at_s = at_s
-        peer = survey.peer
-        data_came = peer is not None and self.rx_bytes is not None and peer.rx_bytes - self.rx_bytes >= 50_000
-        if data_came and peer is not None and leads_to(peer, active):
-            self.rx_bytes = peer.rx_bytes
-            self._good(after)
-        elif is_on_link(active) and any(
-            link.neighbours[active.address].failed for link in survey.uplinks if active.address in link.neighbours
-        ):
-            self._bad(at_s)
-
-    def _stall(self, at_s: float) -> None:
-        if self.cycle_at_s is not None and at_s - self.cycle_at_s > STALL_S:
-            self.bad_cycles = 0
-            self.rx_bytes = None
-
-    def _good(self, after: State) -> None:
-        self.bad_cycles = 0
-        assert after.run.bad_cycles == 0
-        assert after.run.exhausted is None
-        assert after.health is Health.ALIVE
-
-    def _bad(self, at_s: float) -> None:
-        if not self.is_excused and at_s - self.arrived_at_s >= CYCLE_S:
-            self.bad_cycles += 1
-
     def _the_endpoint_changes_only_for_a_reason(
         self, before: State, after: State, observation: Observation, effects: tuple[Effect, ...], plan: Plan
     ) -> None:
@@ -315,9 +250,6 @@ class Specification:
         assert switch.endpoint.name == after.active
         self.bad_cycles, self.rx_bytes, self.arrived_at_s = 0, None, at_s
 
-    def _forget(self) -> None:
-        self.cycle_at_s = self.rx_bytes = None
-
     def _never_back(self, name: str, plan: Plan) -> None:
         index = names(plan).index(name)
         assert index >= self.floor, f"back to {name}"
@@ -350,29 +282,6 @@ def names(plan: Plan) -> list[str]:
     return [endpoint.name for endpoint in plan.endpoints]
 
 
-def leads_to(peer: PeerSight, endpoint: Endpoint) -> bool:
-    return peer.public_key == endpoint.public_key and peer.endpoint_address == endpoint.address
-
-
-def is_on_link(endpoint: Endpoint) -> bool:
-    return endpoint.address in a.ip_network("10.0.0.0/24")
-
-
-def explains_silence(survey: Survey, active: Endpoint, plan: Plan) -> bool:
-    """Whether something of ours or of the uplink is visibly broken, so that no endpoint could be blamed."""
-    uplink = next((each for each in survey.uplinks if each.device == "eth0"), None)
-    if uplink is None or not uplink.carrier:
-        return True
-    row = uplink.neighbours.get(a.GATEWAY)
-    if not is_on_link(active) and row is not None and row.failed:
-        return True
-    if survey.tunnel is None or survey.peer is None or not leads_to(survey.peer, active):
-        # An on-link endpoint may not have been configured because it is silent, which is its own fault.
-        return survey.tunnel is None or survey.peer is not None or not is_on_link(active)
-    reachable = {route.destination.network_address for route in survey.routes}
-    return active.address not in reachable or not any(route.device == plan.device for route in survey.routes)
-
-
 def permits_only_what_is_configured(policy: Policy, plan: Plan) -> None:
     """The policy in force names the tunnel and flows to configured endpoints, or nothing."""
     if policy.is_sealed:
@@ -382,14 +291,10 @@ def permits_only_what_is_configured(policy: Policy, plan: Plan) -> None:
         return
     assert policy.tunnel_device == "wg0"
     assert set(policy.listen_ports) <= set(a.LISTEN_PORTS)
-    configured = {(endpoint.address, endpoint.port) for endpoint in plan.endpoints}
+    configured = {endpoint.address: endpoint.port for endpoint in plan.endpoints}
     for flow in policy.flows:
-        assert (flow.endpoint_address, flow.endpoint_port) in configured
+        assert configured[flow.endpoint_address] == flow.endpoint_port
         assert flow.source_mac == a.OWN_MAC
-        assert flow.next_hop_mac == (
-            a.STRANGER_MAC if flow.endpoint_address in a.ip_network("10.0.0.0/24") else a.GATEWAY_MAC
-        )
-    for resolution in policy.resolutions:
-        assert resolution.next_hop == a.GATEWAY or resolution.next_hop in {
-            endpoint.address for endpoint in plan.endpoints
-        }
+        is_near = flow.endpoint_address in a.ip_network("10.0.0.0/24")
+        assert flow.next_hop_mac == (a.STRANGER_MAC if is_near else a.GATEWAY_MAC)
+    assert {resolution.next_hop for resolution in policy.resolutions} <= {a.GATEWAY, *configured}

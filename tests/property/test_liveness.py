@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sidecar.core.messages import Announce, ApplyPolicy, ConfigurePeer, EnsureCapture, EnsureRoutes, SaveState
 from sidecar.core.state import Phase
 from tests import builders as a
+from tests.property.machinery import DEFAULT_ROUTE, Link
 from tests.property.specification import Specification
-from tests.property.world import DEFAULT_ROUTE, Link, World
+from tests.property.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,9 @@ from sidecar.core.messages import (
     SaveState,
 )
 from tests import builders as a
+from tests.property.machinery import PROOF, Link
 from tests.property.specification import Specification
-from tests.property.world import PROOF, Link, World
+from tests.property.world import World
 
 PLANS = {
     "three": a.plan(a.THREE),
