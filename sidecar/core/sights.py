@@ -205,6 +205,25 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Joiner:
+    """A running container that shares our network namespace, and what it may do there.
+
+    Attributes:
+        name: as the engine calls it.
+        net_admin: it may change the rules and the links that it shares with us. `privileged` implies it.
+        net_raw: it may send frames of its own making.
+        privileged: nothing that the host may do is kept from it.
+        host_pid: it sees the host's processes.
+    """
+
+    name: str
+    net_admin: bool
+    net_raw: bool
+    privileged: bool
+    host_pid: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Latch:
     """Why everything is halted, kept until an operator unlocks."""
 
