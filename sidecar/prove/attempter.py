@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 DEADLINE_S = 10.0
 """An attempt takes milliseconds; one that hangs is a mistake of ours."""
 
+RULES_SAY = frozenset({"EPERM", "ENOBUFS"})
+"""What a send meets that a rule has dropped: in a hook of the inet family, and behind an AF_PACKET socket."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -42,6 +45,11 @@ class Tried:
 
     refused: tuple[str, ...]
     error: str | None
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether a rule may have been what refused, rather than the kernel itself."""
+        return self.error is None and bool(RULES_SAY & set(self.refused))
 
     @property
     def words(self) -> str:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 MODULES = {
     "sockets": "Ordinary sockets",
-    "protocols": "Other protocols and the kernel's own words",
+    "protocols": "Other protocols",
     "raw": "Raw IP and marks",
     "packets": "AF_PACKET: frames that no inet hook sees",
     "neighbours": "Hidden in ARP and neighbour discovery",
     "rings": "Rings shared with the kernel",
+    "reports": "What the kernel says by itself",
 }
 NET_RAW = "NET_RAW"
 UPLINK, TUNNEL, LOOPBACK = "uplink", "tunnel", "loopback"

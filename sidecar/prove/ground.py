@@ -24,7 +24,7 @@ from sidecar.prove.watch import Tap, inner, off_policy, to_resolver
 if TYPE_CHECKING:
     from sidecar.core.account import Ledger
     from sidecar.core.killswitch import Uplink
-    from sidecar.prove.attempter import Attempter
+    from sidecar.prove.attempter import Attempter, Tried
     from sidecar.prove.catalogue import Attack
     from sidecar.prove.facts import Facts
     from sidecar.prove.scene import Scene
@@ -97,7 +97,7 @@ class Ground:
         blind = shown.control is Control.OUT and not shown.tap_sees
         taps = [*self._taps, *([self._tunnel] if attack.where == TUNNEL else [])]
         missed = sum(tap.missed for tap in taps)
-        return _judge(attack, scene, _Evidence(before, self._last, tried.words, blind, missed))
+        return _judge(attack, scene, _Evidence(before, self._last, tried, blind, missed))
 
     def last_look(self) -> Faced | None:
         """Return what got out late, if anything did."""
@@ -155,7 +155,7 @@ class Ground:
 class _Evidence:
     before: Traces
     after: Traces
-    refusal: str
+    tried: Tried
     blind: bool
     missed: int
 
@@ -173,11 +173,15 @@ def _judge(attack: Attack, scene: Scene, evidence: _Evidence) -> Faced:
         return Faced(Result.UNCLEAR, f"the tap missed {evidence.missed} frames")
     if attack.where == UPLINK and any(scene.shows_in(frame) for frame in after.tunnel):
         return Faced(Result.HELD, "it went into the tunnel")
+    refusal = evidence.tried.words
+    if refusal and not evidence.tried.is_dropped:
+        return Faced(Result.HELD, f"the kernel: {refusal}")
+    if evidence.blind and after.unaccounted is None and not refusal:
+        # Counters that moved prove nothing here: others on this network may have moved them.
+        return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
     caught = [place for place, count in after.blocked.items() if count > evidence.before.blocked.get(place, 0)]
     if caught:
         return Faced(Result.HELD, ", ".join(caught))
-    if evidence.refusal:
-        return Faced(Result.HELD, f"the kernel: {evidence.refusal}")
-    if evidence.blind and after.unaccounted is None:
-        return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
+    if refusal:
+        return Faced(Result.HELD, f"a rule: {refusal}")
     return Faced(Result.UNCLEAR, "it left no trace, neither outside nor at a rule")

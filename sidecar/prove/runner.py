@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 SCRATCH = "in a network namespace of their own"
 WITHIN = "on a device of their own that leads nowhere"
 
-LOCK_SAYS_NO = frozenset({"EPERM", "ENOBUFS"})
-"""What a send meets that a rule has dropped; in a place without a lock that is a failure of the control."""
-
 
 def prove(facts: Facts, leave_out: Callable[[], AbstractContextManager[str]], *, may_scratch: bool = True) -> Proof:
     """Try everything, both ways.
@@ -92,5 +89,4 @@ def _control(attack: Attack, attempter: Attempter, place: Nowhere, tap: Tap) -> 
         return Shown(Control.OUT, tap_sees=tap_sees)
     if not tried.refused:
         return Shown(Control.FAILED, "sent, and did not arrive")
-    kind = Control.FAILED if LOCK_SAYS_NO & set(tried.refused) else Control.IMPOSSIBLE
-    return Shown(kind, tried.words)
+    return Shown(Control.FAILED if tried.is_dropped else Control.IMPOSSIBLE, tried.words)

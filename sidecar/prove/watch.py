@@ -69,7 +69,7 @@ class Tap:
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filtering)
 
     def frames(self) -> list[bytes]:
-        """Return what has left since the last call. Adds to `missed` what there was no room for."""
+        """Return what has left since the last call; `missed` tells how many more there was no room for."""
         frames = []
         was_told = False
         while True:
@@ -84,8 +84,8 @@ class Tap:
                 continue
             if kind == _PACKET_OUTGOING:
                 frames.append(frame)
-        _, dropped = struct.unpack("=II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        self.missed += dropped
+        # Reading them sets them back. Source: packet(7), PACKET_STATISTICS.
+        _, self.missed = struct.unpack("=II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
         return frames
 
 

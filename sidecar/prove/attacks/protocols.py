@@ -1,4 +1,4 @@
-"""Protocols beside UDP and TCP, and what the kernel says by itself when it is asked for something else."""
+"""Protocols beside UDP and TCP, by sockets of their own and by hand."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from sidecar.prove import wire
 from sidecar.prove.attacks.sockets import DISCARD, bind_to, send
-from sidecar.prove.catalogue import NET_RAW, attack, may_be_refused, note
+from sidecar.prove.catalogue import NET_RAW, attack, note
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from sidecar.prove.scene import Scene
 
 # Source: <linux/in.h>, <linux/socket.h>; Python does not name these on every version.
@@ -59,25 +57,6 @@ def dccp(scene: Scene) -> None:
         opened.setsockopt(SOL_DCCP, DCCP_SOCKOPT_SERVICE, struct.pack(">I", 1))
         bind_to(opened, scene.device)
         note(opened.connect_ex((str(scene.far4), DISCARD)))
-
-
-@attack(is_late=True)
-def an_igmp_report(scene: Scene) -> Generator[None]:
-    """Joining a multicast group, which the kernel tells the router by IGMP."""
-    membership = struct.pack("=4s4si", scene.group4.packed, bytes(4), socket.if_nametoindex(scene.device))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
-        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        yield
-
-
-@attack(is_late=True)
-def an_mld_report(scene: Scene) -> Generator[None]:
-    """Joining an IPv6 multicast group, which the kernel tells the router by MLD."""
-    membership = struct.pack("=16si", scene.group6.packed, socket.if_nametoindex(scene.device))
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as opened:
-        with may_be_refused():
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-        yield
 
 
 def _protocol(scene: Scene, number: int, payload: bytes) -> None:

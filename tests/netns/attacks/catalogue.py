@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sidecar.prove.scene import Scene as Aim
     from tests.netns.attacks.scene import Scene
 
-PASSING_INET = ("sockets", "protocols", "raw")
+PASSING_INET = ("sockets", "protocols", "raw", "reports")
 NO_RULE_SEES = "frames_by_af_xdp"
 """Held by other means than rules; tests/netns/test_xdp_hold.py tries it."""
 
