@@ -112,6 +112,16 @@ def test_an_unresolved_next_hop_can_be_resolved_and_nothing_else_leaves(scene: S
     assert {frame[12:14].hex() for frame in watch.arrived()} <= {"0806", "86dd"}
 
 
+def test_an_outer_packet_that_has_lost_its_route_does_not_go_into_the_tunnel_itself(scene: Scene) -> None:
+    scene.seal_off()
+    with listener(scene.beyond, "10.9.0.1", 7777) as server, outer_socket(scene) as outer:
+        with pytest.raises(PermissionError):
+            outer.sendto(b"round and round", ("10.9.0.1", 7777))
+        outer.setsockopt(socket.SOL_SOCKET, SO_MARK, 0)
+        outer.sendto(b"the control", ("10.9.0.1", 7777))
+        assert heard(server, DEADLINE_S) == b"the control"
+
+
 def test_answers_come_back_by_the_tunnel_and_uninvited_packets_do_not(scene: Scene) -> None:
     scene.seal_off()
     with listener(scene.beyond, "10.9.0.1", 7777) as server, listener(scene.sidecar, at.TUNNEL4, 8888) as workload:
