@@ -97,7 +97,7 @@ def _drivers(paths: RuntimePaths, process: Process) -> Drivers:
         evidence=evidence,
         prober=SocketProber(),
         resolver=ResolvConf(),
-        state_store=JsonStateStore(),
+        state_store=JsonStateStore(beside=paths.directory),
         workloads=DockerWorkloads(process.docker_socket),
         events=LoggedEvents(EventFile(paths.events)),
     )

@@ -11,6 +11,9 @@ What the files do not say decides as follows.
 - No directory at all: a first start, with the damage told. An engine makes an empty directory of a volume that it has
   lost, so a missing one says no less than an empty one; to halt over the former only would lock out whoever runs
   without a volume and protect nobody. `save` makes it.
+
+A volume that has become read-only can keep no latch, and a watchdog that is restarted must not forget it. So the latch
+is kept beside the volume too, on a tmpfs that lives as long as the network namespace; any file says "halted": it is.
 """
 
 from __future__ import annotations
@@ -44,9 +47,11 @@ class JsonStateStore:
     Args:
         directory: made by the first `save` where it is missing.
         disk: what touches the disk.
+        beside: a directory on a tmpfs, where the latch is kept as well; None for nowhere.
     """
 
-    def __init__(self, directory: Path = DIRECTORY, disk: Disk | None = None) -> None:
+    def __init__(self, directory: Path = DIRECTORY, disk: Disk | None = None, beside: Path | None = None) -> None:
+        self._beside = JsonStateStore(beside, disk) if beside is not None else None
         self._directory = directory
         self._state = directory / STATE
         self._latch = directory / LATCH
@@ -54,6 +59,22 @@ class JsonStateStore:
 
     def load(self) -> Loaded:
         """Read the state; see the port, and the top of this file for what damage means."""
+        kept = self._load_volume()
+        latch = self._beside.latch() if self._beside is not None else None
+        if latch is None or (kept.persisted is not None and kept.persisted.latch is not None):
+            return kept
+        return replace(kept, persisted=replace(kept.persisted or _NOTHING, latch=latch))
+
+    def latch(self) -> Latch | None:
+        """Return what the latch's own file says; None where there is none, or no directory."""
+        try:
+            return self._load_latch(self._disk.names(self._directory))[0]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return self._unexcluded(f"{self._directory} cannot be read ({error})")
+
+    def _load_volume(self) -> Loaded:
         try:
             names = self._disk.names(self._directory)
         except FileNotFoundError:
@@ -76,11 +97,14 @@ class JsonStateStore:
             troubles.append(str(error))
         if persisted.latch is not None:
             troubles += self._save_latch(persisted.latch)
+            troubles += self._beside.keep(persisted.latch) if self._beside is not None else []
         try:
             write_atomically(self._disk, self._state, encode_state(persisted))
             if persisted.latch is None:
-                self._disk.remove(self._latch)
-                self._disk.sync_directory(self._directory)
+                self.forget()
+                if self._beside is not None:
+                    with suppress(FileNotFoundError):  # nothing was ever kept there
+                        self._beside.forget()
         except OSError as error:
             troubles.append(str(error))
         if troubles:
@@ -89,6 +113,19 @@ class JsonStateStore:
                 got="; ".join(troubles),
                 remedy="mount a writable volume with free space there",
             )
+
+    def keep(self, latch: Latch) -> list[str]:
+        """Write the latch's own file; return what went wrong."""
+        try:
+            self._disk.make_directory(self._directory)
+        except OSError as error:
+            return [str(error)]
+        return self._save_latch(latch)
+
+    def forget(self) -> None:
+        """Remove the latch's own file. Raises OSError."""
+        self._disk.remove(self._latch)
+        self._disk.sync_directory(self._directory)
 
     def _save_latch(self, latch: Latch) -> list[str]:
         try:

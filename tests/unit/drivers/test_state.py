@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.core.sights import Latch, Persisted
 from sidecar.drivers.state import JsonStateStore
+from sidecar.drivers.state.disk import Disk
 from sidecar.drivers.state.document import (
     LARGEST_BYTES,
     Damaged,
@@ -240,3 +242,38 @@ def test_a_volume_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path: Pat
     (tmp_path / "volume").write_text("")
     with pytest.raises(StateError, match="mount a writable volume"):
         JsonStateStore(tmp_path / "volume").save(RUNNING)
+
+
+class ReadOnlyVolume(Disk):
+    """Refuses every write below one directory."""
+
+    def __init__(self, volume: Path) -> None:
+        self._volume = volume
+
+    def create(self, path: Path) -> int:
+        if path.parent == self._volume:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return super().create(path)
+
+
+def test_a_latch_that_the_volume_does_not_take_outlives_the_watchdog_beside_it(tmp_path: Path) -> None:
+    volume, beside = tmp_path / "volume", tmp_path / "run"
+    JsonStateStore(volume, beside=beside).save(RUNNING)
+    with pytest.raises(StateError):
+        JsonStateStore(volume, ReadOnlyVolume(volume), beside).save(HALTED)
+    assert JsonStateStore(volume).load().persisted == RUNNING, "the control"
+    assert JsonStateStore(volume, beside=beside).load().persisted == HALTED
+    JsonStateStore(volume, beside=beside).save(RUNNING)
+    assert JsonStateStore(volume, beside=beside).load().persisted == RUNNING
+
+
+def test_a_latch_beside_a_volume_that_is_gone_still_halts(tmp_path: Path) -> None:
+    beside = tmp_path / "run"
+    JsonStateStore(tmp_path / "volume", beside=beside).save(HALTED)
+    loaded = JsonStateStore(tmp_path / "another", beside=beside).load()
+    assert loaded.persisted is not None
+    assert loaded.persisted.latch == LATCH
+    (beside / "halted.json").write_text("{")
+    loaded = JsonStateStore(tmp_path / "another", beside=beside).load()
+    assert loaded.persisted is not None
+    assert loaded.persisted.latch is not None
