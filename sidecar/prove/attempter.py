@@ -14,7 +14,7 @@ import os
 import select
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -67,6 +67,7 @@ class Attempter:
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,
         )
         return self
 
@@ -89,8 +90,8 @@ class Attempter:
         if self._process.stdin is None or self._process.stdout is None:
             raise Bug("the process that makes the attempts has no pipes")
         line = json.dumps({"attack": attack.name, "scene": to_fields(scene)}).encode() + b"\n"
-        self._process.stdin.write(line)
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # then there is no answer either
+            self._process.stdin.write(line)
         readable, _, _ = select.select([self._process.stdout], [], [], DEADLINE_S)
         answer = self._process.stdout.readline() if readable else b""
         if not answer:

@@ -7,7 +7,6 @@ import socket
 import struct
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 from sidecar.core.account import audit
@@ -17,14 +16,15 @@ from sidecar.drivers.nftables import NftablesLock
 from sidecar.drivers.nftables.device_chains import accepted
 from sidecar.drivers.nftables.render import TABLE
 from sidecar.prove.aim import aim, elsewhere
-from sidecar.prove.catalogue import LOOPBACK, TUNNEL, UPLINK
+from sidecar.prove.catalogue import TUNNEL
+from sidecar.prove.judgement import Evidence, Traces, judge
 from sidecar.prove.verdict import Control, Faced, Result
 from sidecar.prove.watch import Tap, inner, off_policy, to_resolver
 
 if TYPE_CHECKING:
     from sidecar.core.account import Ledger
     from sidecar.core.killswitch import Uplink
-    from sidecar.prove.attempter import Attempter, Tried
+    from sidecar.prove.attempter import Attempter
     from sidecar.prove.catalogue import Attack
     from sidecar.prove.facts import Facts
     from sidecar.prove.scene import Scene
@@ -40,22 +40,6 @@ _SIOCGIFFLAGS, _IFF_RUNNING = 0x8913, 0x40  # <linux/sockios.h>, <linux/if.h>
 _INWARD = ("ingress", "prerouting", "input", "forward")
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
-    """What the namespace shows at one moment, and what it has shown since the one before.
-
-    Attributes:
-        blocked: what the lock's outward drops caught so far, by place.
-        unaccounted: frames that left without being accepted by the lock, since the last look; None: it cannot be told.
-    """
-
-    uplink: list[bytes]
-    tunnel: list[bytes]
-    loopback: list[bytes]
-    blocked: dict[str, int]
-    unaccounted: int | None
-
-
 class Ground:
     """One uplink, watched. A context manager; everything happens in the network namespace of the calling thread."""
 
@@ -66,6 +50,8 @@ class Ground:
         self._accounting = KernelAccounting(TABLE, accepted)
         self._ledgers: tuple[Ledger, ...] = ()
         self._scene = aim(facts, uplink)
+        self._earlier: list[Scene] = []
+        self._late_frames = 0
 
     def __enter__(self) -> Self:
         self._open = ExitStack()
@@ -89,6 +75,7 @@ class Ground:
         """Have an attack tried, and say what became of it."""
         if not self._is_up():
             return Faced(Result.NOT_TRIED, f"{self._uplink.device} is down: the watchdog has halted")
+        self._earlier.append(self._scene)
         scene = self._scene = elsewhere(self._scene)
         self._tunnel.keep(inner(scene))
         tried = attempter.attempt(attack, scene)
@@ -97,20 +84,22 @@ class Ground:
         blind = shown.control is Control.OUT and not shown.tap_sees
         taps = [*self._taps, *([self._tunnel] if attack.where == TUNNEL else [])]
         missed = sum(tap.missed for tap in taps)
-        return _judge(attack, scene, _Evidence(before, self._last, tried, blind, missed))
+        return judge(attack, scene, Evidence(before, self._last, tried, blind, missed))
 
     def last_look(self) -> Faced | None:
-        """Return what got out late, if anything did."""
+        """Return what got out when its own attack was over, if anything did."""
         time.sleep(LATE_S)
+        self._earlier.append(self._scene)
         last = self._look()
-        seen = sum(self._scene.shows_in(frame) for frame in last.uplink)
-        count = seen or last.unaccounted or 0
-        return Faced(Result.OUT, "after the last attack, late", count) if count else None
+        count = self._late_frames or last.unaccounted or 0
+        return Faced(Result.OUT, "seen late: by this attack or one before it", count) if count else None
 
     def _look(self) -> Traces:
         sight = self._lock.inspect(self._facts.policy)
+        uplink = [frame for tap in self._taps for frame in tap.frames()]
+        self._late_frames += sum(any(scene.shows_in(frame) for scene in self._earlier) for frame in uplink)
         return Traces(
-            uplink=[frame for tap in self._taps for frame in tap.frames()],
+            uplink=uplink,
             tunnel=self._tunnel.frames(),
             loopback=self._loopback.frames(),
             blocked={place: count for place, count in sight.blocked if not place.startswith(_INWARD)},
@@ -149,39 +138,3 @@ class Ground:
             return False
         (flags,) = struct.unpack_from("=H", answer, 16)
         return bool(flags & _IFF_RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    before: Traces
-    after: Traces
-    tried: Tried
-    blind: bool
-    missed: int
-
-
-def _judge(attack: Attack, scene: Scene, evidence: _Evidence) -> Faced:
-    """Say what became of an attack. What left no trace of having been stopped is not held: it is not known."""
-    after = evidence.after
-    watched = {TUNNEL: after.tunnel, LOOPBACK: after.loopback}.get(attack.where, after.uplink)
-    seen = sum(scene.shows_in(frame) for frame in watched)
-    if seen:
-        return Faced(Result.OUT, f"seen by a tap on the {attack.where}", seen)
-    if after.unaccounted:
-        return Faced(Result.OUT, "sent by the uplink, never accepted by the lock", after.unaccounted)
-    if evidence.missed:
-        return Faced(Result.UNCLEAR, f"the tap missed {evidence.missed} frames")
-    if attack.where == UPLINK and any(scene.shows_in(frame) for frame in after.tunnel):
-        return Faced(Result.HELD, "it went into the tunnel")
-    refusal = evidence.tried.words
-    if refusal and not evidence.tried.is_dropped:
-        return Faced(Result.HELD, f"the kernel: {refusal}")
-    if evidence.blind and after.unaccounted is None and not refusal:
-        # Counters that moved prove nothing here: others on this network may have moved them.
-        return Faced(Result.UNCLEAR, "no tap sees such frames, and this uplink's counters cannot be held to the frame")
-    caught = [place for place, count in after.blocked.items() if count > evidence.before.blocked.get(place, 0)]
-    if caught:
-        return Faced(Result.HELD, ", ".join(caught))
-    if refusal:
-        return Faced(Result.HELD, f"a rule: {refusal}")
-    return Faced(Result.UNCLEAR, "it left no trace, neither outside nor at a rule")
