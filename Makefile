@@ -12,7 +12,7 @@ down: ## stop the stack and take it away; its state stays
 	@scripts/compose down --remove-orphans
 
 logs: ## follow the stack's logs
-	@scripts/compose logs --follow --tail 100 || [ $$? -eq 130 ] # Ctrl-C is the way out
+	@scripts/compose logs --follow --tail 100
 
 status: ## what the sidecar says of itself
 	@scripts/compose exec vpn sidecar status
