@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sidecar.core.model import Address
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+LARGEST_BYTES = 1 << 16
+"""More than any resolv.conf has. A workload may make the file that it shares with us a terabyte of hole."""
+
 HEADER = "# Written by sidecar: names are resolved through the tunnel, or not at all.\n"
 _REMEDY = (
     "make it writable for the sidecar: Docker mounts it read-only in a container with read_only: true, "
@@ -40,14 +43,18 @@ class ResolvConf:
         self._path = path
 
     def nameservers(self) -> tuple[Address, ...]:
-        """Return what is listed, in order, without lines that the C library would ignore too. No file lists nothing."""
+        """Return what is listed, in order, without lines that the C library would ignore too.
+
+        No file lists nothing, and neither does one that is too large to be ours: it is to be written anew.
+        """
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
+            with self._path.open("rb") as file:
+                content = file.read(LARGEST_BYTES + 1)
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise ResolverError(attempted=f"read {self._path}", got=str(error), remedy="make it readable") from error
-        return tuple(_listed(text))
+        return tuple(_listed(content.decode(errors="replace"))) if len(content) <= LARGEST_BYTES else ()
 
     def write(self, nameservers: tuple[Address, ...]) -> None:
         """List exactly these; a reader never finds half of the old text and half of the new."""
@@ -69,9 +76,14 @@ def _listed(text: str) -> Iterator[Address]:
 
 
 def _replace_in_place(path: Path, content: bytes) -> None:
-    """Write `content` over the file in one go, blank lines over what was longer, and only then cut those off."""
+    """Write `content` over the file in one go, blank lines over what was longer, and only then cut those off.
+
+    What is too large to be read is cut first.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
+        if os.fstat(descriptor).st_size > LARGEST_BYTES:
+            os.ftruncate(descriptor, LARGEST_BYTES)
         padded = content.ljust(os.fstat(descriptor).st_size, b"\n")
         written = os.pwrite(descriptor, padded, 0)
         if written != len(padded):

@@ -98,3 +98,13 @@ def test_a_disk_that_takes_a_part_only_is_an_error(path: Path, monkeypatch: pyte
     monkeypatch.setattr("sidecar.drivers.dns.os.pwrite", lambda *_: 3)
     with pytest.raises(ResolverError, match="only 3 of"):
         ResolvConf(path).write((ONE,))
+
+
+def test_a_terabyte_of_hole_from_a_workload_is_neither_read_nor_kept(path: Path) -> None:
+    resolver = ResolvConf(path)
+    resolver.write((ONE,))
+    os.truncate(path, 1 << 40)
+    assert resolver.nameservers() == ()
+    resolver.write((ONE,))
+    assert path.read_text() == f"{dns.HEADER}nameserver 10.64.0.1\n"
+    assert resolver.nameservers() == (ONE,)
