@@ -85,7 +85,7 @@ def unhealthy_reasons(state: State, plan: Plan, at_s: float) -> tuple[str, ...]:
     reasons += [f"no live tap on {device}: a leak there would go unseen" for device in state.blind]
     reasons += [f"not every AF_XDP queue of {device} is ours: somebody could send by one" for device in state.unheld]
     reasons += state.faults
-    reasons += [state.excuse] if state.excuse and state.excuse not in reasons else []
+    reasons += [state.excuse] if state.excuse and state.excuse not in "; ".join(state.faults) else []
     reasons += state.failures or state.earlier_failures
     return (*dict.fromkeys(reasons), *_tunnel_reasons(state, plan, at_s))
 
