@@ -24,7 +24,7 @@ BENCHMARKS: dict[str, tuple[Callable[[int], None], int]] = {
     "switch": (failover.switches, 20),
     "watchdog": (failover.watchdog_deaths, 10),
     "cost": (cost.idle, 30),
-    "throughput": (throughput.pairs, 8),
+    "throughput": (throughput.pairs, 16),
     "start": (start.starts, 5),
     "leak": (leak.leaks, 100),
     "restore": (leak.restores, 100),

@@ -46,9 +46,9 @@ def _silent() -> list[tuple[int, int, str, int, int]]:
 def _watchdog(subject: Subject, report: Report) -> None:
     (pid,) = subject.processes("sidecar run")
     cycle_s = float(subject.status()["cycle_s"])
-    before_s, began_s = _processor_s(pid), time.monotonic()
+    before_s, began_s = processor_s(pid), time.monotonic()
     time.sleep(IDLE_S)
-    used_s, elapsed_s = _processor_s(pid) - before_s, time.monotonic() - began_s
+    used_s, elapsed_s = processor_s(pid) - before_s, time.monotonic() - began_s
     per_cycle_ms = 1000 * used_s / (elapsed_s / cycle_s)
     share = 100 * used_s / elapsed_s
     report.fact(f"watchdog, processor time a cycle of {cycle_s:g} s", f"{per_cycle_ms:.1f} ms, {share:.1f} % of a core")
@@ -69,7 +69,7 @@ def _memory(subject: Subject, report: Report) -> None:
     report.fact("container, as docker stats counts it", f"{(usage['usage'] - cache) / 2**20:.1f} MiB")
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Return the processor time of a process and of the children that it waited for. Source: proc_pid_stat(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / TICKS_PER_S

@@ -86,12 +86,17 @@ def status_of(pid: int) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def running(preset: str, *services: str) -> Iterator[Subject]:
-    """A stack that is up on its primary, for the block; it is taken away whatever happens."""
+    """A stack that is up on its primary, for the block; it is taken away whatever happens.
+
+    BENCH_CPU_SHARES in the environment gives the sidecar that weight (Docker's own default is 1024).
+    """
     engine.sweep()
     subject = Subject(preset=preset, project=f"sc-bench-{os.getpid()}-{next(_numbers)}")
     try:
         subject.up(*(services or ("vpn", "workload")))
         subject.wait_for("up", PRIMARY, 60)
+        if shares := os.environ.get("BENCH_CPU_SHARES"):
+            subject.container("vpn").update(cpu_shares=int(shares))
         yield subject
     finally:
         subject.down()

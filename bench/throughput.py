@@ -6,10 +6,12 @@ import secrets
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+from bench.cost import processor_s
 from bench.figures import Report, load
 from bench.subject import Subject, running
 from integration.harness import engine
@@ -22,8 +24,16 @@ if TYPE_CHECKING:
 
 FAR_SIDE, PORT = "198.51.100.10", 5201
 PLAIN_ADDRESS = "10.64.0.3"
-TRANSFER_S = 5.0
+TRANSFER_S = 2.0
 TCP = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tcp.py")))
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What one transfer came to: its rate, and the processor time that its own end's wireguard-go took for a Gbit."""
+
+    mbits_per_s: float
+    milliseconds_per_gbit: float
 
 
 def pairs(count: int) -> None:
@@ -31,20 +41,48 @@ def pairs(count: int) -> None:
     with running("default", "vpn") as subject, ExitStack() as stack:
         plain = stack.enter_context(_plain_tunnel(subject))
         stack.enter_context(_sink(subject.pid("peer-primary")))
-        pids = {"locked": subject.pid(), "plain": plain.attrs["State"]["Pid"]}
+        ends = {"locked": End.of(subject.container("vpn")), "plain": End.of(plain)}
         for way, words in (("up", "workload -> far side"), ("down", "far side -> workload")):
             report = Report(f"throughput, {words}: {count} pairs of {TRANSFER_S:g} s TCP; {load()}")
-            rates = [_pair(pids, way, swapped=bool(number % 2)) for number in range(count)]
-            for kind in pids:
-                report.spread(f"{kind}", [rate[kind] for rate in rates], "Mbit/s", 0)
-            ratios = [rate["locked"] / rate["plain"] for rate in rates]
-            report.fact("locked / plain, median of the pairs' ratios", f"{median(ratios):.3f}  (n={count})")
-            report.spread("locked / plain", ratios, "", 3)
+            done = [_pair(ends, way, swapped=bool(number % 2)) for number in range(count)]
+            for kind in ends:
+                report.spread(kind, [pair[kind].mbits_per_s for pair in done], "Mbit/s", 0)
+                spent = [pair[kind].milliseconds_per_gbit for pair in done]
+                report.spread(f"{kind}, processor time of its wireguard-go", spent, "ms/Gbit", 0)
+            _compare(report, "rate", [pair["locked"].mbits_per_s / pair["plain"].mbits_per_s for pair in done])
+            spent = [pair["locked"].milliseconds_per_gbit / pair["plain"].milliseconds_per_gbit for pair in done]
+            _compare(report, "processor time", spent)
 
 
-def _pair(pids: dict[str, int], way: str, *, swapped: bool) -> dict[str, float]:
-    order = sorted(pids, reverse=swapped)
-    return {kind: _transfer(pids[kind], way) for kind in order}
+def _compare(report: Report, what: str, ratios: list[float]) -> None:
+    words = f"{median(ratios):.3f}  (each {min(ratios):.2f} to {max(ratios):.2f}, n={len(ratios)})"
+    report.fact(f"{what}, locked / plain: median of the pairs", words)
+
+
+def _pair(ends: dict[str, End], way: str, *, swapped: bool) -> dict[str, Transfer]:
+    return {kind: _measured(ends[kind], way) for kind in sorted(ends, reverse=swapped)}
+
+
+def _measured(end: End, way: str) -> Transfer:
+    before_s = processor_s(end.wireguard)
+    rate = _transfer(end.pid, way)
+    spent_ms = 1000 * (processor_s(end.wireguard) - before_s)
+    return Transfer(rate, spent_ms / (rate * TRANSFER_S / 1000))
+
+
+@dataclass(frozen=True)
+class End:
+    """One of the two tunnels to compare: a container's PID 1 and its wireguard-go, as the host numbers them."""
+
+    pid: int
+    wireguard: int
+
+    @classmethod
+    def of(cls, container: Container) -> Self:
+        container.reload()
+        processes = container.top(ps_args="-eo pid,comm")["Processes"]
+        (wireguard,) = [int(pid) for pid, name in processes if name.startswith("wireguard")]
+        return cls(container.attrs["State"]["Pid"], wireguard)
 
 
 def _transfer(pid: int, way: str) -> float:
@@ -97,7 +135,7 @@ def _configure(subject: Subject, container: Container) -> None:
     _run(subject.container("peer-primary"), f"wg set wg0 peer {public} allowed-ips {PLAIN_ADDRESS}/32")
     subject.enter(subject.pid("peer-primary"), "ip", "route", "add", f"{PLAIN_ADDRESS}/32", "dev", "wg0")
     container.exec_run(["wireguard-go", "-f", "wg0"], detach=True)
-    wait_until(Path(f"/proc/{pid}/root/var/run/wireguard/wg0.sock").exists, 10, "wireguard-go's socket")
+    wait_until(Path(f"/proc/{pid}/root/run/wireguard/wg0.sock").exists, 10, "wireguard-go's socket")
     peer = f"peer {server} endpoint {subject.primary}:51820 allowed-ips 0.0.0.0/0"
     _run(container, f"wg set wg0 private-key /tmp/key {peer}")
     for words in (
