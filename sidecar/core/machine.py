@@ -259,7 +259,8 @@ def _halt(state: State, plan: Plan, reason: str, evidence: str) -> Step:
 def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     effect, error = observation.effect, observation.error
     said = () if error in state.failures + state.earlier_failures else (moves.announce_failure(error),)
-    state = replace(state, failures=tuple(dict.fromkeys((*state.failures, error))))
+    failures, port_index = dict.fromkeys((*state.failures, error)), state.port_index + moves.takes_a_port(effect)
+    state = replace(state, failures=tuple(failures), port_index=port_index)
     if isinstance(effect, ApplyPolicy | SaveState | HardStop):
         state = replace(state, saved=None)
     if isinstance(effect, HoldQueues) and state.latch is None:

@@ -90,6 +90,11 @@ def watch_over(state: State, survey: Survey, policy: Policy) -> tuple[Effect, ..
     return tuple(effects)
 
 
+def takes_a_port(effect: Effect) -> bool:
+    """Whether an effect may fail for somebody else having its source port, so that the next one should be tried."""
+    return isinstance(effect, ConfigurePeer | Rebind)
+
+
 def reconfigure(state: State, plan: Plan) -> tuple[Effect, ...]:
     """Return the effects that point the tunnel at the active endpoint; the lock permits it already.
 

@@ -125,7 +125,10 @@ def _peer_faults(
     if wrong:
         yield Fault(f"{plan.device} {wrong}", whole)
     elif tunnel.wireguard.listen_port != listen_port:
-        yield Fault(f"{plan.device} uses another source port", Rebind(plan.device, listen_port))
+        # The lock permits all of ours: by another of them the endpoint could have answered.
+        is_permitted = tunnel.wireguard.listen_port in plan.pins.listen_ports
+        rebind = Rebind(plan.device, listen_port)
+        yield Fault(f"{plan.device} uses another source port", rebind, explains_silence=not is_permitted)
 
 
 def _peer_difference(seen: WireGuardSight, endpoint: Endpoint, fwmark: int) -> str:

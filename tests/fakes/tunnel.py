@@ -87,7 +87,7 @@ class FakeTunnel:
         self._maybe_fail()
         if device not in self.devices:
             raise TunnelError(attempted=f"set up {device}", got="no such device", remedy="create the tunnel first")
-        if listen_port in self.taken_ports:
+        if listen_port in self.taken_ports - {self.devices[device].listen_port}:
             raise TunnelError(attempted=f"set up {device}", got="Address already in use", remedy="take another port")
 
     def _maybe_fail(self) -> None:

@@ -42,6 +42,17 @@ def test_a_silent_endpoint_is_left_for_the_next_one_and_that_is_saved(world: Wor
     assert world.tunnel.writes[:3] == ["10-primary", "rebind", "20-backup"]
 
 
+def test_source_ports_that_somebody_else_has_taken_hold_up_no_failover(world: World) -> None:
+    with world.running():
+        world.wait_until_healthy()
+        in_use = world.tunnel.devices["wg0"].listen_port
+        world.tunnel.taken_ports = set(builders.plan().pins.listen_ports) - {in_use}
+        world.fall_silent()
+        wait_until(lambda: "20-backup" in world.tunnel.writes, DEADLINE_S, "the switch")
+        world.answer()
+        world.wait_until_healthy()
+
+
 def test_a_frame_outside_the_tunnel_halts_keeps_evidence_and_lowers_the_links(world: World) -> None:
     with world.running():
         world.wait_until_healthy()
