@@ -228,6 +228,7 @@ def _move_to(done: Step, index: int, at_s: float, plan: Plan, why: moves.Why) ->
         run=Run(),
         baseline=None,
         health=Health.UNKNOWN,
+        lock_failures=0,  # only looks, which see what is in force, fail in a row
         cycle=state.cycle + 1,
         active_since_s=at_s,
         note=f"moved from {left}: {why.text}" if left != to else why.text,
@@ -261,7 +262,7 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
     said = () if error in state.failures + state.earlier_failures else (moves.announce_failure(error),)
     failures, port_index = dict.fromkeys((*state.failures, error)), state.port_index + moves.takes_a_port(effect)
     state = replace(state, failures=tuple(failures), port_index=port_index)
-    if isinstance(effect, ApplyPolicy | SaveState | HardStop):
+    if isinstance(effect, ApplyPolicy | HoldQueues | SaveState | HardStop):
         state = replace(state, saved=None)
     if isinstance(effect, HoldQueues) and state.latch is None:
         state = replace(state, hold_refused=True, excuse=moves.HELD_ELSEWHERE)

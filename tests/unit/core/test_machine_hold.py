@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sidecar.core.messages import ApplyPolicy, EffectFailed, HardStop, HoldQueues
+from sidecar.core.messages import ApplyPolicy, EffectFailed, HardStop, HoldQueues, SaveState
 from sidecar.core.model import Health
 from sidecar.core.sights import Account
 from sidecar.core.state import Phase
@@ -87,3 +87,12 @@ def test_a_hold_that_fails_while_halted_changes_nothing() -> None:
     assert machine.state.latch == latch
     assert machine.state.policy is not None
     assert machine.state.policy.is_sealed
+
+
+def test_what_was_abandoned_behind_a_failed_hold_is_saved_at_the_next_look() -> None:
+    machine = up()
+    machine.cycles(2, Health.DEAD)
+    saved = machine.state.saved
+    machine.hear(EffectFailed(machine.at_s, HoldQueues(("eth0",)), "EBUSY"))
+    machine.look(machine.whole(held=FREE))
+    assert machine.only(SaveState).persisted == saved

@@ -4,6 +4,7 @@ from sidecar.core.machine import LOCK_FAILURES_TO_HALT
 from sidecar.core.messages import (
     Announce,
     ApplyPolicy,
+    Converged,
     EnsureCapture,
     FrameSeen,
     HardStop,
@@ -205,3 +206,11 @@ def test_the_same_failure_is_said_once_while_it_lasts() -> None:
         machine.look()
         heard += len(machine.fail(EnsureCapture(a.permit()), "no memory"))
     assert heard == 1
+
+
+def test_moves_whose_lock_fails_between_two_looks_do_not_halt() -> None:
+    machine = starting()
+    machine.look(machine.whole(lock=a.CHANGED))  # held against the boot seal, before the first policy of this process
+    for _ in range(3):
+        machine.fail(machine.hear(Converged(machine.at_s))[0])
+    assert machine.state.latch is None
