@@ -14,9 +14,9 @@ from ipaddress import IPv4Address, ip_interface, ip_network
 from typing import TYPE_CHECKING
 
 from sidecar.core import repair
-from sidecar.core.killswitch import Policy, Uplink, paths, permit_tunnel
+from sidecar.core.killswitch import Policy, Uplink, paths, permit_tunnel, remember
 from sidecar.core.model import Endpoint, Pins, Plan
-from sidecar.core.sights import LockStatus
+from sidecar.core.sights import LockStatus, Route
 from sidecar.drivers.netns import KernelLinks
 from sidecar.drivers.nftables import NftablesLock
 from sidecar.drivers.wireguard_userspace import UserspaceTunnel
@@ -58,6 +58,7 @@ class Victim:
         pins = Pins(FWMARK, PORTS)
         self.plan = Plan(endpoints, (ip_interface(f"{TUNNEL}/32"),), (), pins, "", device=self.device)
         self.watch = Watch(stage.router, "down0")
+        self._known: tuple[Uplink, ...] = ()
         for device in ("all", "eth0", "default"):  # the worst case, and what some systems have
             stage.sidecar.sysctl(f"net/ipv4/conf/{device}/rp_filter", "0")
 
@@ -71,14 +72,17 @@ class Victim:
         self.tunnel.create(self.device)
         self.tunnel.configure(self.device, self.plan.endpoints[0], PORTS[0], FWMARK)
         self.links.configure_device(self.device, self.plan.addresses, 1420)
-        self.links.ensure_routes(repair.wanted_routes(self.plan, self.plan.endpoints[0], self.uplinks()), ())
+        routes = repair.wanted_routes(self.plan, self.plan.endpoints[0], self.uplinks())
+        self.links.ensure_routes(routes, (Route(ip_network("0.0.0.0/0"), "eth0", ROUTER),))
         self.await_answer()
 
     def await_answer(self) -> None:
         wait_until(lambda: ask(FAR_ADDRESS), DEADLINE_S, "an answer through the tunnel")
 
     def uplinks(self) -> tuple[Uplink, ...]:
-        return self.links.uplinks(self.device, [ROUTER])
+        """Return them with the router, which only their default route names, and that we have removed."""
+        self._known = remember(self.links.uplinks(self.device, [ROUTER]), self._known)
+        return self._known
 
     def policy(self) -> Policy:
         """Return what the watchdog would load now, once the router's hardware address is known."""
