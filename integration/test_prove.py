@@ -7,6 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from integration.harness.traffic import Background, flood
 from integration.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from integration.harness.upstream import Upstream
 
 WATCHDOG = "-m sidecar run"
+DOWNLOAD = "http://198.51.100.10/file?bytes=200000000"
 NOT_ON_EVERY_KERNEL = {"sctp", "dccp", "udp_by_io_uring"}
 ONLY_THE_LOCK_COUNTS_IT = "a_frame_past_the_queue"
 
@@ -52,6 +54,18 @@ def test_a_proof_leaves_nothing_behind(stack: Stack) -> None:
     assert stack.events("halted") == []
     assert stack.events("failover") == []
     assert stack.leaves_by() == "primary"
+
+
+def test_a_proof_is_no_less_certain_among_traffic_and_other_attempts(stack: Stack, upstream: Upstream) -> None:
+    loop = f"while :; do curl -sS -m 60 --limit-rate 40M -o /dev/null '{DOWNLOAD}'; done"
+    downloads = Background(stack, "workload", ("timeout", "60", "sh", "-c", loop))
+    with downloads, flood(stack, "attacker", 20):
+        before = stack.status()["tunnel"]["rx_bytes"]
+        document = proved(stack, 0)
+        assert stack.status()["tunnel"]["rx_bytes"] > before + 50_000_000, "there was hardly any traffic"
+    assert document["unclear"] == document["out"] == 0
+    assert upstream.leaks([stack.interface()], [stack.interface("unlocked")]) == []
+    assert stack.events("halted") == []
 
 
 def test_a_lock_taken_away_unseen_is_found_out_and_halts_as_soon_as_the_watchdog_looks(

@@ -70,17 +70,18 @@ def _prove(paths: RuntimePaths, *, quiet: bool) -> Proof:
 @contextlib.contextmanager
 def _left_out(watchdog: ControlClient) -> Iterator[str]:
     """Have the proof's device left out of the lock for the block; gives why it is not, or an empty string."""
+    is_refused, remark = False, ""
     try:
         answer = watchdog.ask(Request(Command.BEGIN_PROOF))
-        remark = "" if answer.accepted else answer.text
+        is_refused, remark = not answer.accepted, "" if answer.accepted else answer.text
     except ControlError as error:
-        remark = str(error)
+        remark = str(error)  # it may have been heard all the same
     try:
         yield remark
     finally:
-        # Where nobody hears it, time ends what was left out.
-        with contextlib.suppress(ControlError):
-            watchdog.ask(Request(Command.END_PROOF))
+        if not is_refused:  # else it would be the end of somebody else's
+            with contextlib.suppress(ControlError):  # where nobody hears it, time ends what was left out
+                watchdog.ask(Request(Command.END_PROOF))
 
 
 def _print(proof: Proof) -> None:

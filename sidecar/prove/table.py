@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from sidecar.prove.catalogue import MODULES
+from sidecar.prove.catalogue import MODULES, NET_RAW
 from sidecar.prove.verdict import Control, Result
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def summary(proof: Proof) -> Iterator[Line]:
         yield Line("bad", f"The lock was in the way of the controls: {proof.remark}")
     if proof.out:
         yield Line("bad", "A frame that gets out ends in a halt, in a proof too: see `sidecar status`.")
+    raw = sum(row.attack.needs == NET_RAW for row in proof.tried)
+    if raw:
+        yield Line("void", f"{raw} of them do not exist for a workload with `cap_drop: [NET_RAW]`.")
     if proof.impossible:
         reasons = ", ".join(f"{row.attack.title} ({row.shown.why})" for row in proof.impossible)
         yield Line("void", f"{len(proof.impossible)} not possible here, not counted: {reasons}")

@@ -86,12 +86,19 @@ def test_json_is_nothing_but_json(invoke: Invoke, stage: Stage, asked: list[Requ
 
 
 def test_a_refusal_of_the_watchdog_is_a_remark(invoke: Invoke, stage: Stage, paths: RuntimePaths) -> None:
-    server = ControlServer(paths.socket, lambda _: Response(accepted=False, text="halted: no", exit_code=75))
+    asked: list[Request] = []
+
+    def refuse(request: Request) -> Response:
+        asked.append(request)
+        return Response(accepted=False, text="halted: no", exit_code=75)
+
+    server = ControlServer(paths.socket, refuse)
     try:
         assert invoke("prove").exit_code == 0
     finally:
         server.close()
     assert stage.remark == "halted: no"
+    assert asked == [Request(Command.BEGIN_PROOF)], "the end of somebody else's proof"
 
 
 def test_a_watchdog_that_is_not_there_is_a_remark_and_the_attacks_are_tried(invoke: Invoke, stage: Stage) -> None:

@@ -56,7 +56,8 @@ def test_a_control_that_failed_says_why() -> None:
 def test_the_sentence_of_a_proof() -> None:
     proof = a.proof(a.row("one"), a.row("two"), a.row("sctp", a.IMPOSSIBLE))
     assert told(proof)[0] == "2 ways out tried, each shown to work without the lock: 0 got out."
-    assert told(proof)[1] == "1 not possible here, not counted: Sctp (Protocol not supported)"
+    assert told(proof)[1] == "2 of them do not exist for a workload with `cap_drop: [NET_RAW]`."
+    assert told(proof)[2] == "1 not possible here, not counted: Sctp (Protocol not supported)"
     assert tones(proof) == {"good", "void"}
 
 
