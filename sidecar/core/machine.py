@@ -150,8 +150,7 @@ def _tend(done: Step, survey: Survey, observation: Surveyed, plan: Plan) -> Step
     done = done.then(*moves.mend(state, plan, found, resolve=observation.is_cycle or bool(done.effects)))
     ours = repair.excuse(killswitch.path_to(endpoint, survey.uplinks), found)
     excuse = moves.HELD_ELSEWHERE if state.hold_refused else ours
-    if excuse is None and not observation.is_cycle:
-        excuse = state.excuse
+    excuse = excuse or (None if observation.is_cycle else state.excuse)
     done = done.with_state(replace(state, faults=tuple(fault.text for fault in found), excuse=excuse))
     return _cycle(done, endpoint, survey, observation.at_s, plan) if observation.is_cycle else done
 
