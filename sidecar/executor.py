@@ -124,8 +124,8 @@ class Executor:
         drivers, latch = self._drivers, effect.persisted.latch
         parts: list[Callable[[], object]] = [
             lambda: drivers.lock.apply(effect.policy),
-            lambda: drivers.links.lower(effect.policy.devices),
             lambda: drivers.state_store.save(effect.persisted),
+            lambda: drivers.links.lower(effect.policy.devices),
             lambda: drivers.workloads.tell(effect.on_leak),
         ]
         if latch is not None:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from sidecar.core.killswitch import Flow, Policy
     from sidecar.core.sights import Frame
 
+LOCK_FAILURES_TO_HALT = 2
+"""A lock that is gone may fail to come back once, because a device vanished between looking and locking; not twice."""
+
 
 def permitted(frame: Frame, policies: Iterable[Policy | None]) -> bool:
     """Whether any of these policies names this frame.

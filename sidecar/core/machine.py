@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from sidecar.core.model import Endpoint, Plan
     from sidecar.core.sights import Survey
 
-LOCK_FAILURES_TO_HALT = 2
-"""A lock that is gone may fail to come back once, because a device vanished between looking and locking; not twice."""
-
 
 def step(state: State, observation: Observation, plan: Plan) -> Step:
     """Return what `observation` leads to. Pure: time is in the observation, and everything else is in the arguments.
@@ -68,9 +65,6 @@ def step(state: State, observation: Observation, plan: Plan) -> Step:
         case Converged() | SwitchRequested() | UnlockRequested() | ProofRequested():
             return _requested(state, observation, plan)
     assert_never(observation)
-
-
-# --- beginning ------------------------------------------------------------------------------------------------------
 
 
 def _started(observation: Started, plan: Plan) -> Step:
@@ -99,15 +93,8 @@ def _surveyed(state: State, observation: Surveyed, plan: Plan) -> Step:
     state = _begin_look(state, observation, plan)
     if survey.unknown:
         return _lock(state, killswitch.also_lock(state.policy, survey.uplinks)) if state.policy else Step(state)
-    state = replace(state, proof_until_s=proof.until_s(state.proof_until_s, survey.uplinks, observation.at_s))
-    seen = proof.to_lock(survey.uplinks, state.proof_until_s)
-    survey = replace(survey, uplinks=killswitch.remember(seen, state.uplinks))
-    port_index = state.port_in_use(plan, survey.tunnel) if state.policy is None else state.port_index
-    ledgers, findings = account.audit(state.ledgers, survey.accounts, survey.devices)
-    state = replace(state, uplinks=survey.uplinks, port_index=port_index, ledgers=ledgers, findings=findings)
-    refused = state.hold_refused and bool(survey.unheld)
-    state = replace(state, blind=survey.blind, unheld=survey.unheld, hold_refused=refused)
-    leaking = account.leaking(findings)
+    state, survey = _take_in(state, observation, plan)
+    leaking = account.leaking(state.findings)
     if leaking is not None and state.latch is None:
         return _halt(state, plan, "frames left that the lock did not accept", leaking.reason)
     intended = moves.intended(state, plan)
@@ -128,6 +115,18 @@ def _begin_look(state: State, observation: Surveyed, plan: Plan) -> State:
         return state
     seen = not observation.survey.unknown and not state.awaits_verdict
     return replace(state, health=state.health if seen else Health.UNKNOWN, failures=(), earlier_failures=state.failures)
+
+
+def _take_in(state: State, observation: Surveyed, plan: Plan) -> tuple[State, Survey]:
+    """Take in what was seen; return it as well with what the kernel has forgotten and we remember."""
+    proof_until_s = proof.until_s(state.proof_until_s, observation.survey.uplinks, observation.at_s)
+    uplinks = killswitch.remember(proof.to_lock(observation.survey.uplinks, proof_until_s), state.uplinks)
+    survey = replace(observation.survey, uplinks=uplinks)
+    port_index = state.port_in_use(plan, survey.tunnel) if state.policy is None else state.port_index
+    ledgers, findings = account.audit(state.ledgers, survey.accounts, survey.devices)
+    state = replace(state, proof_until_s=proof_until_s, uplinks=uplinks, port_index=port_index)
+    state = replace(state, ledgers=ledgers, findings=findings, blind=survey.blind, unheld=survey.unheld)
+    return replace(state, hold_refused=state.hold_refused and bool(survey.unheld)), survey
 
 
 def _lock(state: State, intended: Policy) -> Step:
@@ -272,7 +271,7 @@ def _effect_failed(state: State, observation: EffectFailed, plan: Plan) -> Step:
         return Step(state, said)
     state = replace(state, policy=state.proven_policy, lock_failures=state.lock_failures + 1)
     is_gone = state.policy is not None and state.lock.status is LockStatus.CHANGED
-    if is_gone and state.lock_failures >= LOCK_FAILURES_TO_HALT and state.latch is None:
+    if is_gone and state.lock_failures >= leak.LOCK_FAILURES_TO_HALT and state.latch is None:
         return _halt(state, plan, "the lock is gone and cannot be restored", error).then(*said)
     return Step(state, said)
 
@@ -285,8 +284,8 @@ def _requested(state: State, observation: Request, plan: Plan) -> Step:
     if refusal is not None:
         return Step(state, (Reply(accepted=False, text=refusal),))
     if isinstance(observation, UnlockRequested):
-        state = replace(state, latch=None, frames_leaked=0, lock_failures=0, last_cycle_at_s=None, baseline=None)
-        state = replace(state, ledgers=(), findings=())
+        state = replace(state, latch=None, frames_leaked=0, ledgers=(), findings=())
+        state = replace(state, lock_failures=0, last_cycle_at_s=None, baseline=None)
         return Step(replace(state, saved=state.persisted()), moves.unlock(state))
     if isinstance(observation, ProofRequested) and state.policy is None:
         return Step(state, (Reply(accepted=True, text="no proof is running"),))  # and no device to lock is known yet

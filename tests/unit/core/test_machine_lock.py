@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from sidecar.core.machine import LOCK_FAILURES_TO_HALT
+from sidecar.core.leak import LOCK_FAILURES_TO_HALT
 from sidecar.core.messages import (
     Announce,
     ApplyPolicy,
