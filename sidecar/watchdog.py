@@ -157,7 +157,11 @@ class Watchdog:
         self._recheck_at_s = self._clock() + RECHECK_S
         for effect in effects:
             if isinstance(effect, Reply):
-                self._replies.append(replace(effect, accepted=False, text=f"not done: {failed.error}"))
+                self._replies.append(
+                    replace(
+                        effect, accepted=False, text=f"not yet, it follows when the lock can be applied: {failed.error}"
+                    )
+                )
 
     def _on_crash(self, error: BaseException) -> None:
         self._inbox.post(Crashed(error))
