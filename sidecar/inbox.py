@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sidecar.core.messages import Observation
 from sidecar.errors import EXIT_TEMPFAIL
+from sidecar.joiners import JoinersSeen
 
 REQUEST_TIMEOUT_S = 20.0
 """An operator's request waits for the loop: a survey and a switch, each far below a second when all is well."""
@@ -49,7 +50,7 @@ class Crashed:
     error: BaseException
 
 
-Message = Observation | Ask | Wake | Stop | Crashed
+Message = Observation | Ask | Wake | Stop | Crashed | JoinersSeen
 
 
 class Inbox:

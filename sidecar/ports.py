@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from sidecar.core.killswitch import Path, Policy, Uplink
     from sidecar.core.messages import Announce
     from sidecar.core.model import Address, Endpoint, Health, Interface, OnLeak, Plan, ProbeTarget
-    from sidecar.core.sights import Account, Frame, Latch, LinkSight, LockSight, Persisted, Route, WireGuardSight
+    from sidecar.core.sights import (
+        Account,
+        Frame,
+        Joiner,
+        Latch,
+        LinkSight,
+        LockSight,
+        Persisted,
+        Route,
+        WireGuardSight,
+    )
 
 
 class Lock(Protocol):
@@ -206,6 +216,12 @@ class Workloads(Protocol):
 
     def tell(self, on_leak: OnLeak) -> str:
         """Pause or stop the joined containers as `on_leak` says; returns what was done, in words."""
+
+    def joiners(self) -> tuple[Joiner, ...] | None:
+        """Return every other running container of the namespace; None without the engine's socket.
+
+        Takes milliseconds a running container, so it is not for each cycle.
+        """
 
 
 class EventLog(Protocol):

@@ -36,7 +36,8 @@ from sidecar.drivers.wireguard_kernel import KernelTunnel, kernel_has_wireguard
 from sidecar.drivers.wireguard_userspace import S6Supervisor, UserspaceTunnel
 from sidecar.drivers.xdp import KernelXdpHold, Shelf
 from sidecar.errors import SidecarError
-from sidecar.inbox import Inbox, Stop
+from sidecar.inbox import Crashed, Inbox, Stop
+from sidecar.joiners import JoinerWatch
 from sidecar.planner import Planner
 from sidecar.ports import Drivers
 from sidecar.watchdog import Watchdog
@@ -77,9 +78,11 @@ def _watch(paths: RuntimePaths, configuration: FileConfiguration, process: Proce
     changes = KernelChanges()
     changes.listen(inbox.wake)
     server = ControlServer(paths.socket, lambda request: _respond(inbox, request))
+    joiners = JoinerWatch(drivers.workloads, inbox.post, lambda error: inbox.post(Crashed(error)))
     try:
         return watchdog.run()
     finally:
+        joiners.close()
         server.close()
         changes.close()
         drivers.capture.close()

@@ -39,6 +39,7 @@ from sidecar.core.state import State
 from sidecar.errors import EXIT_SOFTWARE, EXIT_TEMPFAIL, Bug, ConfigError, ControlError
 from sidecar.executor import Executor
 from sidecar.inbox import Answer, Ask, Crashed, Inbox, Pace, Stop, Wake
+from sidecar.joiners import JoinersSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,7 @@ class Watchdog:
         self._recheck_at_s = math.inf
         self._pace = Pace()
         self._status_failure = ""
+        self._joiners = JoinersSeen(())
 
     def run(self) -> int:
         """Run until `Stop`; return the exit code. The lock stays in force in every case."""
@@ -114,6 +116,8 @@ class Watchdog:
                 self._recheck_at_s = min(self._recheck_at_s, now_s + RECHECK_S)
             case Ask():
                 message.answer.set_result(self._answer(message))
+            case JoinersSeen():
+                self._joiners = message
             case Crashed():
                 raise Bug(f"a thread of ours ended: {message.error!r}") from message.error
             case Stop():
@@ -229,7 +233,8 @@ class Watchdog:
     # --- telling ----------------------------------------------------------------------------------------------------
 
     def _document(self) -> dict[str, object]:
-        surroundings = report.Surroundings(self._drivers.tunnel.kind, self._planner.warnings, os.getpid())
+        kind, warnings, seen = self._drivers.tunnel.kind, self._planner.warnings, self._joiners
+        surroundings = report.Surroundings(kind, warnings, os.getpid(), seen.joiners, seen.error)
         return report.document(self._state, self._plan, self._clock(), surroundings)
 
     def _publish(self) -> None:

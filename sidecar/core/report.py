@@ -11,6 +11,7 @@ from sidecar.core.state import Phase
 
 if TYPE_CHECKING:
     from sidecar.core.model import Plan
+    from sidecar.core.sights import Joiner
     from sidecar.core.state import State
 
 VERSION = 1
@@ -26,16 +27,20 @@ class Surroundings:
         tunnel_kind: "kernel" or "userspace".
         warnings: what the configuration says that we do not honour.
         pid: the watchdog's.
+        joiners: who shares the namespace, as far as the engine was asked.
+        joiners_unknown: why the engine could not say; None where it could, or was not to be asked.
     """
 
     tunnel_kind: str
     warnings: tuple[str, ...]
     pid: int
+    joiners: tuple[Joiner, ...] = ()
+    joiners_unknown: str | None = None
 
 
 def document(state: State, plan: Plan, at_s: float, surroundings: Surroundings) -> dict[str, object]:
     """Return the status as JSON-ready values. `at_s` is the heartbeat: a reader that finds it old reads "unhealthy"."""
-    reasons = unhealthy_reasons(state, plan, at_s)
+    reasons = (*unhealthy_reasons(state, plan, at_s), *joiner_reasons(surroundings))
     return {
         "version": VERSION,
         "phase": state.phase(plan).value,
@@ -61,7 +66,7 @@ def document(state: State, plan: Plan, at_s: float, surroundings: Surroundings) 
         "latch": {"reason": state.latch.reason, "evidence": state.latch.evidence} if state.latch else None,
         "config": {
             "fault": plan.fault,
-            "warnings": list(surroundings.warnings),
+            "warnings": [*surroundings.warnings, *_joiner_warnings(surroundings)],
             "endpoints": [endpoint.name for endpoint in plan.endpoints],
         },
         "pid": surroundings.pid,
@@ -88,6 +93,26 @@ def unhealthy_reasons(state: State, plan: Plan, at_s: float) -> tuple[str, ...]:
     reasons += [state.excuse] if state.excuse and state.excuse not in "; ".join(state.faults) else []
     reasons += state.failures or state.earlier_failures
     return (*dict.fromkeys(reasons), *_tunnel_reasons(state, plan, at_s))
+
+
+def joiner_reasons(surroundings: Surroundings) -> tuple[str, ...]:
+    """Name every joined container that could change the lock it shares; not to know them is a reason as well."""
+    if surroundings.joiners_unknown is not None:
+        return (f"who shares the namespace is not known: {surroundings.joiners_unknown}",)
+    return tuple(
+        f"container {joiner.name} {'is privileged' if joiner.privileged else 'has CAP_NET_ADMIN'}"
+        " and could undo the lock; take that from it, or give it a network of its own"
+        for joiner in surroundings.joiners
+        if joiner.net_admin
+    )
+
+
+def _joiner_warnings(surroundings: Surroundings) -> tuple[str, ...]:
+    return tuple(
+        f"container {joiner.name} has CAP_NET_RAW; few programs need it: cap_drop: [NET_RAW]"
+        for joiner in surroundings.joiners
+        if joiner.net_raw and not joiner.net_admin
+    )
 
 
 def current_health(state: State, plan: Plan, at_s: float) -> Health:
