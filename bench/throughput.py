@@ -79,6 +79,7 @@ class End:
 
     @classmethod
     def of(cls, container: Container) -> Self:
+        """Find both in a running container."""
         container.reload()
         processes = container.top(ps_args="-eo pid,comm")["Processes"]
         (wireguard,) = [int(pid) for pid, name in processes if name.startswith("wireguard")]
