@@ -133,7 +133,13 @@ SETTINGS: tuple[Setting, ...] = (
         OnLeak.SEAL,
         "what a leak does to workloads besides taking their network away; `pause`, `stop` need `docker.socket`",
     ),
-    Setting("docker.socket", SocketPath(), None, "the engine's socket, mounted into the sidecar", "none"),
+    Setting(
+        "docker.socket",
+        SocketPath(),
+        None,
+        "the engine's socket, mounted into the sidecar: to name joined containers that could undo the lock",
+        "none",
+    ),
     Setting("log.format", Choice(LogFormat), LogFormat.TEXT, "one line or one JSON object an event"),
     Setting("log.level", Choice(LogLevel), LogLevel.INFO, "from where on a line is logged"),
 )
