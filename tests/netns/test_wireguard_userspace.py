@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -148,6 +149,7 @@ def test_a_process_that_hangs_is_no_device_and_is_replaced(client: Client) -> No
     client.start()
     assert client.supervisor.process is not None
     client.supervisor.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, client.supervisor.process.pid, os.WSTOPPED | os.WNOWAIT)  # it may run on for a moment
     assert client.tunnel.inspect(client.device) is None
     with pytest.raises(TunnelError, match="no answer"):
         client.tunnel.rebind(client.device, OTHER_PORT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import mmap
 import os
 import signal
 import socket
@@ -242,7 +241,8 @@ except LockError as error:
 
 @pytest.mark.parametrize(
     ("capability", "locked_bytes", "said"),
-    [("+net_raw", 0, "memlock"), ("+net_admin", 1 << 20, "NET_RAW"), ("+net_raw", 2 * mmap.PAGESIZE, "")],
+    # What counts against the limit is the user's, in every container: other sidecars of this machine have their pages too.
+    [("+net_raw", 0, "memlock"), ("+net_admin", 1 << 20, "NET_RAW"), ("+net_raw", 1 << 20, "")],
 )
 def test_what_the_hold_needs_is_named_where_it_is_missing(
     wire: Wire, capability: str, locked_bytes: int, said: str
