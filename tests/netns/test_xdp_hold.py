@@ -241,7 +241,7 @@ except LockError as error:
 
 @pytest.mark.parametrize(
     ("capability", "locked_bytes", "said"),
-    # What counts against the limit is the user's, in every container: other sidecars of this machine have their pages too.
+    # What counts against the limit is the user's, in every container: other sidecars have pages of theirs.
     [("+net_raw", 0, "memlock"), ("+net_admin", 1 << 20, "NET_RAW"), ("+net_raw", 1 << 20, "")],
 )
 def test_what_the_hold_needs_is_named_where_it_is_missing(
